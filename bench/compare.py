@@ -18,7 +18,8 @@ import re
 import sys
 import time
 
-import benchlib as b
+sys.dont_write_bytecode = True
+import benchlib as b  # noqa: E402
 
 METRICS = [("time", "Time, s"), ("cpu", "CPU (user+sys), s"),
            ("rss_kb", "Peak RSS, MiB")]
