@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api.c - malloc and its family.
+ *
+ *   malloc  n -> class offset -> magazine top -> block          14 instructions
+ *   free    p -> page entry -> tag ^ own tag -> magazine push   20 instructions
+ *                                  |
+ *             another owner's: open batch of that owner         about 35
+ *
+ * Every other function is these two and large.c.  Contracts are those of C23,
+ * POSIX.1-2024 and glibc's manual, in this order where they agree, glibc's
+ * where they leave a choice; hz(3) says so function by function.
+ *
+ * Invariants: errno is ENOMEM after every NULL that means no memory, EINVAL
+ * where POSIX says so, and untouched otherwise; free never changes it.  Any
+ * size above PTRDIFF_MAX is refused before arithmetic.  Any thread may call;
+ * nothing here is async-signal-safe; a forked child may call everything.
+ *
+ * It refuses bad pointers with one line and abort (error.h).
+ */
+#include "api.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+#include "pressure.h"
+
+static HZ_COLD void *no_memory(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
+HZ_NOINLINE void *hz_malloc_slow(size_t n)
+{
+	void *p;
+	if (n <= HZ_CLASS_MAX_BYTES)
+		p = hz_heap_refill(hz_class_of_size(n));
+	else if (n <= PTRDIFF_MAX)
+		p = hz_large_alloc(n, 1, false);
+	else
+		p = NULL;
+	return likely(p) ? p : no_memory();
+}
+
+HZ_EXPORT void *HZ_API(malloc)(size_t n)
+{
+	if (unlikely(n >= hz_glance(hz_hot.small_limit)))
+		return hz_malloc_slow(n);
+	struct hz_mag HZ_THREAD *m = hz_mag_at(hz_class_offset[(n + 15) >> 4]);
+	void **top = m->top;
+	void *p = *top;
+	if (unlikely(!p))
+		return hz_malloc_slow(n);
+	m->top = top - 1;
+	return p;
+}
+
+/* A pointer outside arena 0's committed heap. */
+static HZ_NOINLINE void free_outside(void *p)
+{
+	if (!p)
+		return;
+	struct hz_arena *a = hz_arena_of(p);
+	uint32_t tag = a ? hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) : HZ_TAG_NONE;
+	if (tag >= HZ_TAG_OWNER_ONE)
+		hz_heap_give(p, tag);
+	else if (!hz_large_free(p))
+		hz_die("free", p, a ? HZ_WHY_FREE_PAGE : HZ_WHY_FOREIGN);
+}
+
+/* No small block: the start of a large one, or nothing of the program's. */
+static HZ_NOINLINE void free_untagged(void *p)
+{
+	if (!hz_large_free(p))
+		hz_die("free", p, HZ_WHY_FREE_PAGE);
+}
+
+/* x is the page's tag xor the thread's own, and says: not this thread's. */
+static HZ_NOINLINE void free_foreign(void *p, uint64_t x)
+{
+	struct hz_tls HZ_THREAD *t = hz_thread();
+	uint32_t tag = (uint32_t)x ^ t->owner;
+	if (unlikely(tag < HZ_TAG_OWNER_ONE)) {
+		free_untagged(p);
+		return;
+	}
+	struct hz_heap *h = t->heap;
+	uint32_t key = hz_key_of_tag(tag);
+	if (likely(h)) {
+		struct hz_slot *slot = &h->box.slot[key % HZ_OUTBOX_SLOTS];
+		void **next = slot->next;
+		if (likely(slot->key == key && next != slot->end)) {
+			*next = p;
+			hz_store_release(&slot->next, next + 1);
+			return;
+		}
+	}
+	hz_heap_give(p, tag);
+}
+
+static HZ_NOINLINE void free_overflow(void *p, struct hz_mag HZ_THREAD *m)
+{
+	hz_heap_overflow(p, (uintptr_t)m - hz_tls_at());
+}
+
+HZ_EXPORT void HZ_API(free)(void *p)
+{
+	char *start = hz_glance(hz_hot.start);
+	intptr_t at = (intptr_t)((uintptr_t)start - 1 - (uintptr_t)p);
+	if (unlikely((uintptr_t)at <= hz_glance(hz_hot.floor))) {
+		free_outside(p);
+		return;
+	}
+	uint64_t x = hz_load(&((struct hz_page *)start)[at >> HZ_PAGE_SHIFT].tag) ^
+		     hz_thread()->owner;
+	if (unlikely(x >= HZ_TAG_OWNER_ONE)) {
+		free_foreign(p, x);
+		return;
+	}
+	struct hz_mag HZ_THREAD *m = hz_mag_at(x);
+	void **top = m->top;
+	if (unlikely(top == m->limit || *top == p)) {
+		free_overflow(p, m);
+		return;
+	}
+	top[1] = p;
+	hz_mag_pushed(m, top);
+}
+
+/* Usable bytes of the block at p; 0 if p is no block. */
+static size_t usable(const void *p)
+{
+	struct hz_arena *a = hz_arena_of(p);
+	uint32_t tag = a ? hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) : HZ_TAG_NONE;
+	if (tag >= HZ_TAG_OWNER_ONE)
+		return hz_classes[hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1))].bytes;
+	return hz_large_size(p);
+}
+
+static size_t usable_or_die(const void *p, const char *function)
+{
+	size_t n = usable(p);
+	if (unlikely(!n))
+		hz_die(function, p, hz_arena_of(p) ? HZ_WHY_FREE_PAGE : HZ_WHY_FOREIGN);
+	return n;
+}
+
+typedef long long v16 __attribute__((vector_size(16), may_alias));
+
+/* Blocks are 16-byte aligned and multiples of 16 long. */
+static void zero(void *p, size_t n)
+{
+	v16 *at = p, *end = (v16 *)((char *)p + hz_round_up(n, 16));
+	if (n > 512) {
+		memset(p, 0, n);
+		return;
+	}
+	for (; at < end; at++)
+		*at = (v16){ 0 };
+}
+
+HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
+{
+	size_t n;
+	if (unlikely(__builtin_mul_overflow(count, each, &n)))
+		return no_memory();
+	if (unlikely(n > HZ_CLASS_MAX_BYTES)) {
+		void *p = n <= PTRDIFF_MAX ? hz_large_alloc(n, 1, true) : NULL;
+		return p ? p : no_memory();
+	}
+	void *p = HZ_API(malloc)(n);
+	if (likely(p))
+		zero(p, n);
+	return p;
+}
+
+/* Moves the block to a new one of n bytes, keeping what fits both. */
+static void *realloc_copy(void *p, size_t n, size_t keep)
+{
+	void *q = HZ_API(malloc)(n);
+	if (likely(q)) {
+		memcpy(q, p, keep);
+		HZ_API(free)(p);
+	}
+	return q;
+}
+
+/* A smaller size keeps its block unless that would waste half of it and at
+ * least this much: copying costs more than a cache line is worth. */
+enum { SHRINK_BYTES = 128 };
+
+HZ_EXPORT void *HZ_API(realloc)(void *p, size_t n)
+{
+	if (unlikely(!p))
+		return HZ_API(malloc)(n);
+	size_t old = usable_or_die(p, "realloc");
+	if (unlikely(!n)) {
+		HZ_API(free)(p);
+		return NULL;
+	}
+	if (unlikely(n > PTRDIFF_MAX))
+		return no_memory();
+	if (n <= old && (n >= old / 2 || old < SHRINK_BYTES) && old <= HZ_CLASS_MAX_BYTES)
+		return p;
+	if (old > HZ_CLASS_MAX_BYTES && n > HZ_CLASS_MAX_BYTES) {
+		void *q = hz_large_resize(p, n);
+		if (q)
+			return q;
+		if (n <= old)
+			return p;
+	}
+	if (n <= old || old <= HZ_CLASS_MAX_BYTES)
+		return realloc_copy(p, n, hz_min(n, old));
+	/* A large block that had to move: with room to grow. */
+	size_t more = n + n / 8;
+	return realloc_copy(p, more <= PTRDIFF_MAX ? more : n, old);
+}
+
+/* Aligned allocation; align is a power of two. */
+void *hz_aligned(size_t align, size_t n)
+{
+	if (unlikely(n > PTRDIFF_MAX || align > PTRDIFF_MAX))
+		return no_memory();
+	if (align <= 16)
+		return HZ_API(malloc)(n);
+	unsigned c = hz_class_of_aligned(n, align);
+	if (likely(c < HZ_CLASSES))
+		return HZ_API(malloc)(hz_classes[c].bytes);
+	void *p = hz_large_alloc(n ? n : 1, align, false);
+	return p ? p : no_memory();
+}
+
+static bool power_of_two(size_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+HZ_EXPORT void *HZ_API(aligned_alloc)(size_t align, size_t n)
+{
+	if (unlikely(!power_of_two(align))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return hz_aligned(align, n);
+}
+
+/* glibc: any alignment, rounded up to a power of two. */
+HZ_EXPORT void *HZ_API(memalign)(size_t align, size_t n)
+{
+	if (unlikely(align > (SIZE_MAX >> 1) + 1)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	size_t up = 1;
+	while (up < align)
+		up <<= 1;
+	return hz_aligned(up, n);
+}
+
+HZ_EXPORT int HZ_API(posix_memalign)(void **out, size_t align, size_t n)
+{
+	if (unlikely(!power_of_two(align) || align % sizeof(void *)))
+		return EINVAL;
+	int saved = errno;
+	void *p = hz_aligned(align, n);
+	errno = saved;
+	if (unlikely(!p))
+		return ENOMEM;
+	*out = p;
+	return 0;
+}
+
+HZ_EXPORT void *HZ_API(valloc)(size_t n)
+{
+	return hz_aligned(hz_os_page_bytes(), n);
+}
+
+HZ_EXPORT void *HZ_API(pvalloc)(size_t n)
+{
+	size_t page = hz_os_page_bytes();
+	if (unlikely(n > PTRDIFF_MAX - page))
+		return no_memory();
+	return hz_aligned(page, n ? hz_round_up(n, page) : page);
+}
+
+HZ_EXPORT size_t HZ_API(malloc_usable_size)(void *p)
+{
+	return p ? usable_or_die(p, "malloc_usable_size") : 0;
+}
+
+HZ_EXPORT void HZ_API(free_sized)(void *p, size_t n)
+{
+	(void)n; /* a wrong size must not lead anywhere */
+	HZ_API(free)(p);
+}
+
+HZ_EXPORT void HZ_API(free_aligned_sized)(void *p, size_t align, size_t n)
+{
+	(void)align;
+	(void)n;
+	HZ_API(free)(p);
+}
+
+HZ_EXPORT void HZ_API(cfree)(void *p)
+{
+	HZ_API(free)(p);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api.h - names of the public functions inside the library.
+ *
+ *      HZ_API(malloc)  =  malloc            in the libraries that interpose
+ *                         hz_malloc         built --with-prefix=hz_
+ *
+ * The top layer: api.c (C), cxx.c (C++) and report.c include it, nobody else.
+ * It refuses to be installed: programs have <stdlib.h>, <malloc.h> and hz.h.
+ */
+#pragma once
+
+#include "large.h"
+
+#define HZ_PASTE2(a, b) a##b
+#define HZ_PASTE(a, b) HZ_PASTE2(a, b)
+#ifdef HZ_PREFIX
+#define HZ_API(name) HZ_PASTE(HZ_PREFIX, name)
+#else
+#define HZ_API(name) name
+#endif
+
+void *hz_malloc_slow(size_t n);
+void *hz_aligned(size_t align, size_t n);
+
+void *HZ_API(malloc)(size_t n);
+void HZ_API(free)(void *p);
+void *HZ_API(calloc)(size_t count, size_t each);
+void *HZ_API(realloc)(void *p, size_t n);
+void *HZ_API(aligned_alloc)(size_t align, size_t n);
+void *HZ_API(memalign)(size_t align, size_t n);
+int HZ_API(posix_memalign)(void **out, size_t align, size_t n);
+void *HZ_API(valloc)(size_t n);
+void *HZ_API(pvalloc)(size_t n);
+size_t HZ_API(malloc_usable_size)(void *p);
+void HZ_API(free_sized)(void *p, size_t n);
+void HZ_API(free_aligned_sized)(void *p, size_t align, size_t n);
+void HZ_API(cfree)(void *p);

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arena.c - reserving, committing and describing address space.
+ *
+ *   wish (64 GiB) --refused?--> 16G -> 4G -> 1G -> 256M -> halves -> 256 KiB
+ *        |                                                   |
+ *   RLIMIT_AS: never more than an eighth of it               v
+ *        v                                              start-up fails, the
+ *   arena 0 ... full? -> arena 1, 2, ... (same ladder)  next call tries again
+ *
+ * A reservation costs a table entry of 8 bytes per page and a run record of
+ * 128 bytes per page in address space only; both are committed as the heap
+ * grows.  Commit steps are small (HZ_LANE_COMMIT_BYTES): under mlockall a step
+ * is resident at once, and under RLIMIT_DATA it is charged.
+ *
+ * Committed ranges stay read-write for ever, so the rest of the reservation
+ * never shares a mapping with touched pages and core dumps stay small.
+ *
+ * It refuses to decide when to grow; run.c does.
+ */
+#include "arena.h"
+
+enum {
+	/* Metadata that comes with the reservation: heaps, magazines and batches
+	 * of a small program fit; with it a start needs two commits. */
+	FIRST_META_BYTES = 64 << 10,
+	/* First commit of run records: 128 runs, a small program's. */
+	RUNS_STEP_BYTES = 16 << 10,
+	/* Commit step of the page table: entries of 32 MiB of heap.  The first
+	 * step is part of the first commit. */
+	TABLE_STEP_BYTES = 64 << 10,
+	/* Later metadata comes in pieces of this size of their own mapping. */
+	META_PIECE_BYTES = 1 << 20,
+	/* The first commit of heap: enough for a small program, little enough
+	 * to be harmless under mlockall. */
+	FIRST_HEAP_BYTES = 1 << 20,
+	/* One run record per page at worst: the address space they may take. */
+	RUN_BYTES_PER_PAGE = 128,
+	/* Reservations end on a multiple of the largest kernel page. */
+	GRAIN = 64 << 10,
+};
+
+struct hz_hot hz_hot = { .start = (char *)1, .floor = UINTPTR_MAX };
+struct hz_arena *hz_arenas[HZ_ARENAS_MAX];
+uint32_t hz_arenas_count;
+struct hz_lock hz_arena_lock;
+uint32_t *hz_fork_mark;
+
+static struct {
+	struct hz_arena first; /* arena 0 */
+	struct hz_lock meta_lock; /* the two below */
+	char *meta_next, *meta_end; /* current piece of metadata */
+	size_t meta_committed; /* bytes of all pieces; meta lock */
+	size_t meta_used; /* bytes handed out; meta lock */
+	size_t limit_bytes; /* an eighth of RLIMIT_AS; at start */
+	struct hz_arena *next; /* record for the next arena; arena lock */
+} arena;
+
+/* Reserves for `bytes` of heap and lays out *a, nothing committed. */
+static bool reserve(struct hz_arena *a, size_t bytes)
+{
+	size_t pages = bytes >> HZ_PAGE_SHIFT;
+	size_t table = hz_round_up(pages * sizeof(struct hz_page), GRAIN);
+	size_t runs = hz_round_up(pages * RUN_BYTES_PER_PAGE, GRAIN) + FIRST_META_BYTES;
+	size_t total = runs + table + bytes;
+	char *base = hz_os_reserve(total);
+	if (!base)
+		return false;
+	*a = (struct hz_arena){
+		.base = base,
+		.reserved_bytes = total,
+		.start = base + runs + table,
+		.pages_max = (uint32_t)pages,
+		.runs_next = base + FIRST_META_BYTES,
+		.runs_high = base,
+		.runs_end = base + runs,
+	};
+	a->table_low = a->start;
+	return true;
+}
+
+static bool reserve_ladder(struct hz_arena *a, size_t wish, size_t least)
+{
+	static const size_t steps[] = { 64 * HZ_GIB, 16 * HZ_GIB, 4 * HZ_GIB, HZ_GIB,
+					256 * HZ_MIB };
+	wish = hz_round_up(hz_min(wish, arena.limit_bytes), GRAIN);
+	if (wish >= least && reserve(a, wish))
+		return true;
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
+		if (steps[i] < wish && steps[i] >= least && reserve(a, steps[i]))
+			return true;
+	for (size_t b = hz_min(wish, 256 * HZ_MIB) / 2; b >= least; b /= 2)
+		if (reserve(a, hz_round_up(b, GRAIN)))
+			return true;
+	return false;
+}
+
+static void publish(struct hz_arena *a)
+{
+	a->number = hz_arenas_count;
+	hz_store_release(&hz_arenas[hz_arenas_count], a);
+	hz_store_release(&hz_arenas_count, hz_arenas_count + 1);
+}
+
+/* Commits run records up to `high` (and the first metadata before them). */
+static bool commit_runs(struct hz_arena *a, char *high)
+{
+	if (high <= a->runs_high)
+		return true;
+	size_t step = a->runs_high == a->base ? FIRST_META_BYTES + RUNS_STEP_BYTES
+					      : 4 * RUNS_STEP_BYTES;
+	char *want = a->runs_high + hz_max(step, (size_t)(high - a->runs_high));
+	if (want > a->runs_end)
+		want = a->runs_end;
+	want = a->base + hz_round_up((size_t)(want - a->base), hz_os_page_bytes());
+	if (want < high || !hz_os_commit(a->runs_high, (size_t)(want - a->runs_high)))
+		return false;
+	a->runs_high = want;
+	return true;
+}
+
+bool hz_arena_runs_ready(struct hz_arena *a, size_t n, size_t record_bytes)
+{
+	return commit_runs(a, a->runs_next + n * record_bytes);
+}
+
+/* Commits [low, start + top) at once: entries and heap are neighbours, so the
+ * first step of an arena is one call. */
+static bool commit_first(struct hz_arena *a)
+{
+	size_t heap = hz_min(FIRST_HEAP_BYTES, (size_t)a->pages_max << HZ_PAGE_SHIFT);
+	size_t table = hz_round_up(heap / HZ_PAGE * sizeof(struct hz_page), hz_os_page_bytes());
+	if (!hz_os_commit(a->start - table, table + heap))
+		return false;
+	a->table_low = a->start - table;
+	return true;
+}
+
+static bool commit_table(struct hz_arena *a, uint32_t pages)
+{
+	char *low = a->start - (size_t)pages * sizeof(struct hz_page);
+	if (low >= a->table_low)
+		return true;
+	char *want = a->table_low - TABLE_STEP_BYTES;
+	if (want > low)
+		want = low;
+	want = a->base + ((size_t)(want - a->base) & ~(hz_os_page_bytes() - 1));
+	if (want < a->runs_end)
+		want = a->runs_end;
+	if (!hz_os_commit(want, (size_t)(a->table_low - want)))
+		return false;
+	a->table_low = want;
+	return true;
+}
+
+bool hz_arena_grow(struct hz_arena *a, size_t pages, uint32_t *first, uint32_t *got)
+{
+	size_t left = a->pages_max - a->pages_top;
+	if (pages > left)
+		return false;
+	char *top = a->start + ((size_t)a->pages_top << HZ_PAGE_SHIFT);
+	size_t step = a->pages_top ? HZ_LANE_COMMIT_BYTES : FIRST_HEAP_BYTES;
+	size_t want = hz_min(hz_max(step >> HZ_PAGE_SHIFT, pages), left);
+	bool done = a->pages_top == 0 && want <= FIRST_HEAP_BYTES >> HZ_PAGE_SHIFT &&
+		    commit_first(a);
+	if (!done) {
+		if (!commit_table(a, a->pages_top + (uint32_t)want))
+			return false;
+		if (!hz_os_commit(top, want << HZ_PAGE_SHIFT)) {
+			want = hz_min(hz_round_up(pages, GRAIN >> HZ_PAGE_SHIFT), left);
+			if (!hz_os_commit(top, want << HZ_PAGE_SHIFT))
+				return false;
+		}
+	}
+	*first = a->pages_top;
+	*got = (uint32_t)want;
+	hz_store_release(&a->pages_top, a->pages_top + (uint32_t)want);
+	if (a->number == 0)
+		hz_store_release(&hz_hot.floor, ~((uintptr_t)a->pages_top << HZ_PAGE_SHIFT));
+	return true;
+}
+
+bool hz_arena_init(size_t bytes)
+{
+	size_t limit = hz_os_address_limit();
+	arena.limit_bytes = limit == SIZE_MAX ? SIZE_MAX & ~(size_t)(GRAIN - 1) : limit / 8;
+	struct hz_arena *a = &arena.first;
+	if (!a->base && !reserve_ladder(a, bytes, HZ_LANE_ARENA_MIN_BYTES)) {
+		arena.limit_bytes = SIZE_MAX;
+		return false;
+	}
+	if (!commit_runs(a, a->base + FIRST_META_BYTES))
+		return false;
+	size_t mark = hz_os_page_bytes();
+	if (mark < FIRST_META_BYTES && hz_os_wipe_on_fork(a->base, mark)) {
+		hz_fork_mark = (uint32_t *)a->base;
+		*hz_fork_mark = 1;
+	} else {
+		mark = 0; /* lock waits look for the fork instead */
+	}
+	arena.meta_next = a->base + mark;
+	arena.meta_end = a->base + FIRST_META_BYTES;
+	arena.meta_committed = FIRST_META_BYTES;
+	hz_store_release(&hz_hot.start, a->start);
+	publish(a);
+	return true;
+}
+
+struct hz_arena *hz_arena_add(size_t pages)
+{
+	if (hz_arenas_count == HZ_ARENAS_MAX)
+		return NULL;
+	if (!arena.next)
+		arena.next = hz_meta_alloc(sizeof(*arena.next));
+	struct hz_arena *a = arena.next;
+	size_t least = hz_round_up(pages << HZ_PAGE_SHIFT, GRAIN);
+	size_t like_first = (size_t)arena.first.pages_max << HZ_PAGE_SHIFT;
+	least = hz_max(least, HZ_LANE_ARENA_MIN_BYTES);
+	if (!a || !reserve_ladder(a, hz_max(like_first, least), least))
+		return NULL;
+	arena.next = NULL;
+	publish(a);
+	return a;
+}
+
+struct hz_arena *hz_arena_of(const void *p)
+{
+	uint32_t n = hz_load_acquire(&hz_arenas_count);
+	for (uint32_t i = 0; i < n; i++) {
+		struct hz_arena *a = hz_load_acquire(&hz_arenas[i]);
+		size_t off = (size_t)((const char *)p - a->start);
+		if (off < (size_t)hz_load_acquire(&a->pages_top) << HZ_PAGE_SHIFT)
+			return a;
+	}
+	return NULL;
+}
+
+void *hz_meta_alloc(size_t bytes)
+{
+	bytes = hz_round_up(bytes, 64);
+	hz_lock(&arena.meta_lock);
+	if ((size_t)(arena.meta_end - arena.meta_next) < bytes) {
+		size_t piece = hz_max(META_PIECE_BYTES, hz_round_up(bytes, GRAIN));
+		char *p = hz_os_map(piece);
+		if (!p && piece > bytes) {
+			piece = hz_round_up(bytes, GRAIN);
+			p = hz_os_map(piece);
+		}
+		if (!p) {
+			hz_unlock(&arena.meta_lock);
+			return NULL;
+		}
+		arena.meta_next = p;
+		arena.meta_end = p + piece;
+		arena.meta_committed += piece;
+	}
+	void *p = arena.meta_next;
+	arena.meta_next += bytes;
+	arena.meta_used += bytes;
+	hz_unlock(&arena.meta_lock);
+	return p;
+}
+
+void hz_arena_reset_lock(void)
+{
+	hz_lock_reopen(&arena.meta_lock);
+}
+
+void hz_meta_observe(size_t *used_bytes, size_t *committed_bytes)
+{
+	size_t used = hz_load(&arena.meta_used), committed = hz_load(&arena.meta_committed);
+	for (uint32_t i = 0; i < hz_load_acquire(&hz_arenas_count); i++) {
+		struct hz_arena *a = hz_arenas[i];
+		size_t table = (size_t)(a->start - hz_load(&a->table_low));
+		used += (size_t)(a->runs_next - a->base) - FIRST_META_BYTES +
+			(size_t)a->pages_top * sizeof(struct hz_page);
+		committed += (size_t)(a->runs_high - a->base) + table;
+	}
+	*used_bytes = used;
+	*committed_bytes = committed;
+}

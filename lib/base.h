@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base.h - the words every layer uses.
+ *
+ * What it is: compiler helpers, the logical page, relaxed and ordered atomics
+ * under short names, and the assertion that the white-box build turns on.
+ * It has no state and calls nothing; every file of the library includes it
+ * first and nothing below it exists.
+ *
+ * It refuses to know about lanes, classes or the operating system: a constant
+ * that belongs to one layer lives in that layer's header.
+ */
+#pragma once
+
+#include <config.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define HZ_EXPORT __attribute__((visibility("default")))
+/* For data that hit paths read: addressed directly, not through the GOT. */
+#define HZ_HIDDEN __attribute__((visibility("hidden")))
+#define HZ_COLD __attribute__((cold, noinline))
+#define HZ_NOINLINE __attribute__((noinline))
+
+/* The logical page, 4 KiB on every machine: the unit of runs, page entries
+ * and reports.  A kernel page may be larger (16 or 64 KiB on arm64); os.c
+ * rounds what it asks of the kernel, nobody else has to know. */
+enum { HZ_PAGE_SHIFT = 12, HZ_PAGE = 1 << HZ_PAGE_SHIFT };
+
+#define HZ_KIB ((size_t)1 << 10)
+#define HZ_MIB ((size_t)1 << 20)
+#define HZ_GIB ((size_t)1 << 30)
+
+/* Atomics.  Every use carries its order in its name; the partner access is
+ * named where the field is declared. */
+#define hz_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define hz_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define hz_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define hz_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define hz_load_seq(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define hz_store_seq(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
+#define hz_add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+
+/* A load on a hit path: an ordinary one, so that the compiler may fold it into
+ * the instruction that uses it; only a race detector is told what it is. */
+#if defined(__SANITIZE_THREAD__)
+#define hz_glance(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#else
+#define hz_glance(x) (x)
+#endif
+
+/* A counter with one writer at a time (its lock's holder or its thread) that
+ * others read: a plain add that sanitizers and readers see as atomic. */
+#define hz_bump(p, v) hz_store((p), hz_load(p) + (v))
+
+static inline size_t hz_round_up(size_t n, size_t to)
+{
+	return (n + to - 1) & ~(to - 1);
+}
+
+static inline size_t hz_pages_of(size_t bytes)
+{
+	return (bytes + HZ_PAGE - 1) >> HZ_PAGE_SHIFT;
+}
+
+static inline size_t hz_min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline size_t hz_max(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+#include "lane.h"
+
+/* An assertion is part of the text; only the white-box lane compiles it. */
+#define hz_assert(x)                                                     \
+	do {                                                             \
+		if (HZ_LANE_CHECK && !(x))                               \
+			__builtin_trap();                                \
+	} while (0)

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cxx.c - C++ operators new and delete, in C under their assembler names.
+ *
+ *   new(n)  = malloc, and on failure the new_handler, again and again, then
+ *             std::bad_alloc; nothrow forms return NULL
+ *   delete  = free; sizes and alignments given are not trusted
+ *
+ * libstdc++ (or libc++) is not linked: what only it can do, find the handler
+ * and throw, is called through weak references, which a C++ program resolves.
+ * Names are those of the Itanium ABI on LP64.
+ *
+ * Invariants: exceptions pass through these frames (unwind tables are kept).
+ * It refuses to throw by itself: without a C++ runtime it aborts.
+ */
+#include "api.h"
+
+#include "error.h"
+
+typedef void (*handler)(void);
+__attribute__((weak)) handler get_new_handler(void) __asm__("_ZSt15get_new_handlerv");
+__attribute__((weak)) void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv");
+
+static HZ_COLD void *again(size_t align, size_t n, bool may_throw)
+{
+	for (;;) {
+		handler h = get_new_handler ? get_new_handler() : NULL;
+		if (!h)
+			break;
+		h();
+		void *p = hz_aligned(align, n);
+		if (p)
+			return p;
+	}
+	if (may_throw) {
+		if (throw_bad_alloc)
+			throw_bad_alloc();
+		hz_die("operator new", NULL, "out of memory and no C++ runtime to throw");
+	}
+	return NULL;
+}
+
+static inline void *new_plain(size_t n, bool may_throw)
+{
+	void *p = HZ_API(malloc)(n);
+	return likely(p) ? p : again(1, n, may_throw);
+}
+
+static inline void *new_aligned(size_t n, size_t align, bool may_throw)
+{
+	void *p = hz_aligned(align, n);
+	return likely(p) ? p : again(align, n, may_throw);
+}
+
+#ifndef HZ_PREFIX
+
+#define NEW(symbol, args, body)                                                   \
+	HZ_EXPORT void *symbol args;                                              \
+	HZ_EXPORT void *symbol args                                               \
+	{                                                                         \
+		return body;                                                      \
+	}
+#define DELETE(symbol, ...)                                                       \
+	HZ_EXPORT void symbol(void *p, ##__VA_ARGS__);                            \
+	HZ_EXPORT void symbol(void *p, ##__VA_ARGS__)                             \
+	{                                                                         \
+		HZ_API(free)(p);                                                  \
+	}
+
+struct nothrow;
+#define QUIET const struct nothrow *q __attribute__((unused))
+#define SIZE size_t s __attribute__((unused))
+#define ALIGN size_t a __attribute__((unused))
+
+NEW(_Znwm, (size_t n), new_plain(n, true))
+NEW(_Znam, (size_t n), new_plain(n, true))
+NEW(_ZnwmRKSt9nothrow_t, (size_t n, QUIET), new_plain(n, false))
+NEW(_ZnamRKSt9nothrow_t, (size_t n, QUIET), new_plain(n, false))
+NEW(_ZnwmSt11align_val_t, (size_t n, size_t a), new_aligned(n, a, true))
+NEW(_ZnamSt11align_val_t, (size_t n, size_t a), new_aligned(n, a, true))
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t n, size_t a, QUIET), new_aligned(n, a, false))
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t n, size_t a, QUIET), new_aligned(n, a, false))
+
+DELETE(_ZdlPv)
+DELETE(_ZdaPv)
+DELETE(_ZdlPvRKSt9nothrow_t, QUIET)
+DELETE(_ZdaPvRKSt9nothrow_t, QUIET)
+DELETE(_ZdlPvm, SIZE)
+DELETE(_ZdaPvm, SIZE)
+DELETE(_ZdlPvSt11align_val_t, ALIGN)
+DELETE(_ZdaPvSt11align_val_t, ALIGN)
+DELETE(_ZdlPvmSt11align_val_t, SIZE, ALIGN)
+DELETE(_ZdaPvmSt11align_val_t, SIZE, ALIGN)
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, ALIGN, QUIET)
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, ALIGN, QUIET)
+
+#endif

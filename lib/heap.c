@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heap.c - threads come and go, heaps stay.
+ *
+ *   first malloc of a thread      idle heap, newest first, or a new record
+ *   thread exit, second round     magazines -> slabs, heap IDLE with its slabs
+ *   somebody lacks a slab         takes one of an idle heap: retag, no copy
+ *   fork                          the child finds its mark page zeroed on its
+ *                                 next slow path and sets the world right
+ *
+ * fork: no lock is held across it and no handler is registered.  In the child
+ * only the calling thread lives.  Locks others held are opened; a heap whose
+ * lock was held is LOST (its free memory is given up, its blocks stay valid);
+ * other heaps turn IDLE; what sat in the vanished threads' magazines, at most
+ * the process budget, is given up; bins are rebuilt if somebody was in them.
+ *
+ * Thread exit: a key's destructor, re-armed once so that other keys' blocks
+ * still meet a live heap.  (__cxa_thread_atexit_impl takes the loader's lock:
+ * a library constructor that waits for a thread which allocates would hang.)
+ *
+ * Who may call: see heap.h.  It refuses to wait for another thread.
+ */
+#include "magazine.h"
+
+#include <pthread.h>
+
+#include "option.h"
+#include "pressure.h"
+
+enum {
+	/* Idle heaps looked at when a slab is wanted: they are few or small. */
+	ADOPT_LOOKS = 16,
+};
+
+/* Bottom of every magazine that has no array yet. */
+static void *const no_block[1];
+#define NO_BLOCK ((void **)(uintptr_t)no_block) /* read only, whatever its type */
+#define EMPTY { .top = NO_BLOCK, .limit = NO_BLOCK }
+
+__thread struct hz_tls hz_tls = {
+	.owner = (uint32_t)HZ_OWNER_NONE,
+	.mag = { [0 ... HZ_CLASSES - 1] = EMPTY },
+};
+
+static struct {
+	struct hz_lock start_lock;
+	bool started; /* start lock; release */
+	bool has_key; /* start lock */
+	pthread_key_t key; /* of thread exit */
+	int pid; /* where the fork mark is missing */
+
+	struct hz_lock lock; /* the registry: */
+	struct hz_heap *all; /* append only, release */
+	struct hz_heap *idle; /* heaps without a thread */
+	uint32_t nidle; /* lock, read by anyone */
+	uint32_t live; /* lock, read by anyone */
+	uint32_t number; /* last one given */
+	struct hz_heap *shared; /* release */
+	uint32_t forking; /* CAS: one thread recovers a child */
+	void (*forked)(void); /* the layers above recover too; start */
+} heaps;
+
+void hz_heap_on_fork(void (*fn)(void))
+{
+	hz_store_release(&heaps.forked, fn);
+}
+
+struct hz_heap *hz_heap_first(void)
+{
+	return hz_load_acquire(&heaps.all);
+}
+
+uint32_t hz_heap_live(void)
+{
+	return hz_load(&heaps.live);
+}
+
+/* Start. */
+
+static void thread_exit(void *arg);
+
+static void lock_stalled(void)
+{
+	if (!hz_fork_mark && heaps.pid != hz_os_pid()) {
+		heaps.pid = hz_os_pid();
+		hz_heap_forked();
+	}
+}
+
+bool hz_heap_start(void)
+{
+	if (likely(hz_load_acquire(&heaps.started)))
+		return true;
+	hz_lock(&heaps.start_lock);
+	if (!heaps.started) {
+		hz_option_read();
+		if (!hz_arena_init(hz_option.arena_bytes)) {
+			hz_unlock(&heaps.start_lock);
+			return false;
+		}
+		if (!hz_fork_mark)
+			heaps.pid = hz_os_pid();
+		hz_lock_stalled = lock_stalled;
+		heaps.has_key = pthread_key_create(&heaps.key, thread_exit) == 0;
+		hz_store_release(&heaps.started, true);
+		hz_store_release(&hz_hot.small_limit, (size_t)HZ_CLASS_MAX_BYTES + 1);
+	}
+	hz_unlock(&heaps.start_lock);
+	return true;
+}
+
+/* Heaps. */
+
+static struct hz_heap *heap_new(void)
+{
+	struct hz_heap *h = hz_meta_alloc(sizeof(*h));
+	if (!h)
+		return NULL;
+	hz_lock(&heaps.lock);
+	uint32_t number = heaps.number + 1;
+	if (!hz_remote_register(number, &h->inbox)) {
+		hz_unlock(&heaps.lock);
+		return NULL; /* the directory is full of four million heaps */
+	}
+	heaps.number = number;
+	h->tag = number << HZ_TAG_OWNER_SHIFT;
+	h->next = heaps.all;
+	hz_store_release(&heaps.all, h);
+	hz_unlock(&heaps.lock);
+	return h;
+}
+
+struct hz_heap *hz_heap_shared(void)
+{
+	struct hz_heap *h = hz_load_acquire(&heaps.shared);
+	if (h)
+		return h;
+	if (!hz_heap_start())
+		return NULL;
+	h = heap_new();
+	if (!h)
+		return NULL;
+	/* Idle for ever: who hands it a batch drains it at once. */
+	hz_store(&h->state, HZ_HEAP_IDLE);
+	struct hz_heap *none = NULL;
+	if (!__atomic_compare_exchange_n(&heaps.shared, &none, h, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		h = none; /* the second one stays empty */
+	return h;
+}
+
+static struct hz_heap *idle_pop(void)
+{
+	hz_lock(&heaps.lock);
+	struct hz_heap *h = heaps.idle;
+	if (h) {
+		heaps.idle = h->next_idle;
+		hz_bump(&heaps.nidle, -1u);
+	}
+	hz_bump(&heaps.live, 1);
+	hz_unlock(&heaps.lock);
+	return h;
+}
+
+static void idle_push(struct hz_heap *h)
+{
+	hz_lock(&heaps.lock);
+	h->next_idle = heaps.idle;
+	heaps.idle = h;
+	hz_bump(&heaps.nidle, 1);
+	hz_bump(&heaps.live, -1u);
+	hz_unlock(&heaps.lock);
+}
+
+/* A heap with this thread's storage that is live already: libc reset the
+ * storage after a resolver had allocated, before main. */
+static struct hz_heap *heap_again(void)
+{
+	struct hz_heap *h = hz_load_acquire(&heaps.all);
+	return h && !h->next && h->tls == &hz_tls && h->state == HZ_HEAP_LIVE ? h : NULL;
+}
+
+static void mags_reset(struct hz_heap *h)
+{
+	for (unsigned c = 0; c < HZ_CLASSES; c++) {
+		struct hz_mag *m = &hz_tls.mag[c];
+		m->top = h && h->array[c] ? h->array[c] : NO_BLOCK;
+		m->limit = m->top + (h && h->array[c] ? h->rounds[c] : 0);
+		if (h)
+			h->seen_top[c] = NULL;
+	}
+}
+
+static struct hz_heap *attach(void)
+{
+	hz_tls.state = HZ_THREAD_BUSY;
+	if (!hz_heap_start()) {
+		hz_tls.state = HZ_THREAD_NEW;
+		return NULL;
+	}
+	struct hz_heap *h = heap_again();
+	if (!h) {
+		h = idle_pop();
+		if (!h)
+			h = heap_new();
+		if (!h) {
+			hz_lock(&heaps.lock);
+			hz_bump(&heaps.live, -1u);
+			hz_unlock(&heaps.lock);
+			hz_tls.state = HZ_THREAD_NEW;
+			return NULL;
+		}
+	}
+	hz_lock(&h->lock);
+	h->tls = &hz_tls;
+	hz_store_seq(&h->state, HZ_HEAP_LIVE);
+	hz_unlock(&h->lock);
+	mags_reset(h);
+	hz_tls.heap = h;
+	hz_tls.owner = h->tag;
+	hz_tls.state = HZ_THREAD_LIVE;
+	/* May allocate, for keys beyond the first 32: we are ready for it. */
+	if (heaps.has_key)
+		pthread_setspecific(heaps.key, h);
+	return h;
+}
+
+struct hz_heap *hz_heap_own(void)
+{
+	struct hz_heap *h = hz_tls.heap;
+	if (likely(h))
+		return h;
+	return hz_tls.state == HZ_THREAD_NEW ? attach() : NULL;
+}
+
+static void detach(struct hz_heap *h)
+{
+	hz_mag_drain(h);
+	hz_mag_flush_all(h);
+	hz_tls.owner = (uint32_t)HZ_OWNER_NONE;
+	hz_tls.state = HZ_THREAD_DEAD;
+	hz_tls.heap = NULL;
+	mags_reset(NULL);
+	hz_lock(&h->lock);
+	hz_mag_release_arrays(h);
+	h->tls = NULL;
+	hz_store_seq(&h->state, HZ_HEAP_IDLE);
+	hz_unlock(&h->lock);
+	/* Whoever pushed before it could see IDLE left it to us. */
+	hz_mag_sent(h->tag >> HZ_TAG_OWNER_SHIFT);
+	idle_push(h);
+	hz_pressure_freed();
+}
+
+static void thread_exit(void *arg)
+{
+	struct hz_heap *h = hz_tls.heap;
+	hz_heap_enter();
+	if (!h || h != arg)
+		return;
+	if (hz_tls.state == HZ_THREAD_LIVE) {
+		hz_tls.state = HZ_THREAD_DYING;
+		if (pthread_setspecific(heaps.key, h) == 0)
+			return; /* again, after the other keys' destructors */
+	}
+	detach(h);
+}
+
+void hz_heap_flush_own(void)
+{
+	struct hz_heap *h = hz_tls.heap;
+	if (h) {
+		hz_mag_drain(h);
+		hz_mag_flush_all(h);
+	}
+}
+
+size_t hz_heap_drain_all(void)
+{
+	size_t n = 0;
+	for (struct hz_heap *h = hz_heap_first(); h; h = h->next)
+		if (h != hz_tls.heap && hz_mag_drain_for(h))
+			n++;
+	return n;
+}
+
+struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c)
+{
+	struct hz_run *s = NULL;
+	struct hz_heap *late = NULL;
+	if (likely(!hz_load(&heaps.nidle)) || !hz_trylock(&heaps.lock))
+		return NULL;
+	struct hz_heap *idle = heaps.idle;
+	for (int i = 0; idle && !s && i < ADOPT_LOOKS; i++, idle = idle->next_idle) {
+		if (!hz_trylock(&idle->lock))
+			continue;
+		s = idle->state == HZ_HEAP_IDLE ? hz_shelf_first(&idle->shelf[c]) : NULL;
+		if (s) {
+			hz_shelf_remove(&idle->shelf[c], s);
+			hz_slab_retag(s, h->tag);
+			hz_bump(&h->counts.adopted, 1);
+		}
+		hz_unlock(&idle->lock);
+		/* A batch may have come while its pusher could not lock. */
+		if (hz_load_seq(&idle->state) == HZ_HEAP_IDLE && hz_inbox_any(&idle->inbox))
+			late = idle;
+	}
+	hz_unlock(&heaps.lock);
+	if (late)
+		hz_mag_drain_for(late);
+	return s;
+}
+
+/* What is due once in a while; the clock is looked at every so many slow
+ * paths, and another heap's inbox whose thread seems asleep is drained. */
+void hz_heap_tick(struct hz_heap *h)
+{
+	if (likely(++h->slow_paths < HZ_LANE_TICK_SLOW_PATHS))
+		return;
+	h->slow_paths = 0;
+	uint32_t now = hz_pressure_tick();
+	if (now - h->epoch_ms >= HZ_LANE_AGE_MS) {
+		h->epoch_ms = now;
+		hz_mag_shrink_idle(h);
+		for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
+			hz_mag_sent(hz_outbox_flush(&h->box, i));
+		for (struct hz_heap *o = hz_heap_first(); o; o = o->next) {
+			uint32_t seen = (uint32_t)hz_load(&o->counts.drained);
+			if (o != h && hz_load(&o->seen_drained) == seen && hz_inbox_any(&o->inbox))
+				hz_mag_drain_for(o);
+			hz_store(&o->seen_drained, seen);
+		}
+	}
+}
+
+/* Fork. */
+
+static void orphan(struct hz_heap *h)
+{
+	if (hz_lock_reopen(&h->lock))
+		h->state = HZ_HEAP_LOST;
+	if (h->state == HZ_HEAP_LOST || h == heaps.shared)
+		return;
+	h->state = HZ_HEAP_IDLE;
+	h->tls = NULL;
+	h->mag_bytes = 0;
+	for (unsigned c = 0; c < HZ_CLASSES; c++) {
+		h->array[c] = NULL; /* blocks in it are given up */
+		h->rounds[c] = 0;
+	}
+	for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
+		h->box.slot[i] = (struct hz_slot){ 0 };
+	h->next_idle = heaps.idle;
+	heaps.idle = h;
+	heaps.nidle++;
+}
+
+void hz_heap_forked(void)
+{
+	uint32_t no = 0;
+	if (!__atomic_compare_exchange_n(&heaps.forking, &no, 1, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED)) {
+		while (hz_fork_mark && !hz_load_acquire(hz_fork_mark))
+			;
+		return;
+	}
+	if (!hz_fork_mark || !hz_load(hz_fork_mark)) {
+		bool torn = hz_lock_reopen(&hz_arena_lock);
+		hz_remote_reset_lock();
+		hz_mag_reset_lock();
+		hz_arena_reset_lock();
+		if (heaps.forked)
+			heaps.forked();
+		hz_lock_reopen(&heaps.start_lock);
+		hz_lock_reopen(&heaps.lock);
+		if (torn) {
+			hz_lock(&hz_arena_lock);
+			hz_run_rebuild();
+			hz_unlock(&hz_arena_lock);
+		}
+		if (heaps.shared && hz_lock_reopen(&heaps.shared->lock)) {
+			heaps.shared->state = HZ_HEAP_LOST;
+			heaps.shared = NULL;
+		}
+		heaps.idle = NULL;
+		heaps.nidle = 0;
+		for (struct hz_heap *h = heaps.all; h; h = h->next)
+			if (h != hz_tls.heap)
+				orphan(h);
+		heaps.live = hz_tls.heap ? 1 : 0;
+		if (hz_fork_mark)
+			hz_store_release(hz_fork_mark, 1);
+	}
+	hz_store_release(&heaps.forking, 0);
+}
+
+/* Observation. */
+
+size_t hz_heap_magazine_bytes(struct hz_heap *h, size_t *blocks)
+{
+	size_t bytes = 0;
+	if (!hz_trylock(&h->lock))
+		return 0;
+	if (h->tls) {
+		for (unsigned c = 0; c < HZ_CLASSES; c++) {
+			void **a = hz_load(&h->array[c]), **top = hz_load(&h->tls->mag[c].top);
+			size_t n = a && top >= a && top <= a + HZ_LANE_MAG_ROUNDS_MAX
+					   ? (size_t)(top - a)
+					   : 0;
+			bytes += n * hz_classes[c].bytes;
+			*blocks += n;
+		}
+	}
+	hz_unlock(&h->lock);
+	return bytes;
+}
+
+enum hz_slab_put hz_heap_probe(const struct hz_arena *a, const void *p)
+{
+	struct hz_run *s = hz_run_at(a, p);
+	if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
+		return HZ_PUT_INTERIOR;
+	return hz_slab_probe(s, p);
+}
+
+void hz_heap_check(struct hz_heap *h)
+{
+	for (unsigned c = 0; c < HZ_CLASSES; c++) {
+		void **a = h->array[c];
+		if (a && h->tls) {
+			struct hz_mag *m = &h->tls->mag[c];
+			hz_assert(a[0] == NULL && m->top >= a && m->top <= m->limit);
+			hz_assert(m->limit == a + h->rounds[c]);
+			for (void **p = a + 1; p <= m->top; p++)
+				hz_assert(hz_heap_probe(hz_arena_of(*p), *p) == HZ_PUT_OK);
+		}
+	}
+	hz_lock(&h->lock);
+	for (unsigned c = 0; c < HZ_CLASSES; c++)
+		for (int l = 0; l < HZ_SHELF_LISTS; l++)
+			for (struct hz_run *s = h->shelf[c].list[l]; s; s = s->next) {
+				hz_assert(s->owner == h->tag && s->class_no == c);
+				hz_assert(hz_slab_spare(s) > 0 && s->shelf == l);
+				hz_slab_check(s);
+			}
+	hz_unlock(&h->lock);
+}

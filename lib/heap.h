@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heap.h - what a thread has: magazines, shelves of slabs, an outbox, an inbox.
+ *
+ *   hz_tls (784 bytes, initial-exec)        hz_heap (metadata, recycled)
+ *   | owner tag | state | heap ----------->| inbox | lock | state |
+ *   | magazine[class] {top, limit} |        | shelf[class] | outbox |
+ *        |                                  | magazine arrays and sizes |
+ *        v
+ *   array: NULL | block | block | ... top -> | free rounds ... limit
+ *
+ *   malloc pops the top, free pushes; the NULL below the first block stops the
+ *   pop, the limit the push.  Both then come to heap.c.
+ *
+ * Threads: uninitialised -> live -> dying -> dead; a dead one is served from
+ * a shared heap under its lock.  Heaps: LIVE with a thread, IDLE without; an
+ * idle heap keeps its slabs, is taken whole by the next new thread, and gives
+ * slabs to any thread that lacks one.
+ *
+ * Invariants: magazines and outbox are written by their thread alone; shelves
+ * and the bitmaps of a heap's slabs only under its lock; tags are hints, who
+ * holds the owner's lock re-checks slab.owner; nobody holds two heaps' locks.
+ *
+ * Who may call: large.c and api.c; observers read.  It refuses sizes without a
+ * class and pointers that are not in a slab.
+ */
+#pragma once
+
+#include "remote.h"
+#include "slab.h"
+
+struct hz_mag {
+	void **top; /* last block, or the NULL below the first; thread */
+	void **limit; /* full here; thread */
+};
+
+enum hz_thread_state {
+	HZ_THREAD_NEW, /* never allocated */
+	HZ_THREAD_BUSY, /* getting its heap: libc may call back into malloc */
+	HZ_THREAD_LIVE,
+	HZ_THREAD_DYING, /* its destructor ran once; others' still run */
+	HZ_THREAD_DEAD, /* heap given up; served from the shared heap */
+};
+
+struct hz_tls {
+	uint32_t owner; /* tag of the heap; HZ_OWNER_NONE without; thread */
+	uint32_t state; /* enum hz_thread_state; thread */
+	struct hz_heap *heap; /* NULL unless live or dying; thread */
+	struct hz_mag mag[HZ_CLASSES];
+};
+_Static_assert(offsetof(struct hz_tls, mag) == HZ_OFFSET_FIRST &&
+		       sizeof(struct hz_mag) == HZ_OFFSET_STEP,
+	       "a class offset leads to its magazine");
+
+/* An owner no tag can match: the xor with any tag is out of range. */
+enum { HZ_OWNER_NONE = -HZ_TAG_OWNER_ONE };
+
+extern __thread struct hz_tls hz_tls
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+enum hz_heap_state { HZ_HEAP_LIVE, HZ_HEAP_IDLE, HZ_HEAP_LOST };
+
+struct hz_heap_counts { /* its thread, relaxed; readers add heaps up */
+	uint64_t refills, flushes, opened, closed, adopted, drained, foreign;
+};
+
+struct hz_heap {
+	struct hz_inbox inbox; /* first: the directory leads here */
+	char line[64 - sizeof(struct hz_inbox)]; /* others write only above */
+
+	struct hz_lock lock; /* shelves, bitmaps and owner of its slabs, state */
+	uint32_t state; /* enum hz_heap_state; lock, seq_cst against inbox */
+	uint32_t tag; /* number << HZ_TAG_OWNER_SHIFT; constant */
+	uint32_t slow_paths; /* since the last look at the clock; thread */
+	uint32_t epoch_ms; /* last shrinking of magazines; thread */
+	uint32_t seen_drained; /* an outside tick's memory of drained */
+	struct hz_tls *tls; /* of its thread, NULL if none; lock */
+	struct hz_heap *next; /* all heaps, append only */
+	struct hz_heap *next_idle; /* idle list; registry lock */
+	size_t mag_bytes; /* capacity of all magazines; thread */
+	struct hz_heap_counts counts;
+	void **array[HZ_CLASSES]; /* magazine arrays, NULL before use; thread */
+	void **seen_top[HZ_CLASSES]; /* tops at the last epoch; thread */
+	uint16_t rounds[HZ_CLASSES]; /* capacity of each array; thread */
+	struct hz_shelf shelf[HZ_CLASSES]; /* lock */
+	struct hz_outbox box; /* thread */
+};
+
+/* Hot fields of the calling thread.  On x86-64 the segment register does the
+ * addition; elsewhere the thread pointer is a register already.  The functions
+ * with asm spare the hit paths an instruction that compilers spend. */
+#if defined(__x86_64__) && defined(__SEG_FS) && !defined(__SANITIZE_THREAD__)
+#define HZ_THREAD __seg_fs
+static inline uintptr_t hz_tls_at(void)
+{
+	uintptr_t at;
+	__asm__("movq hz_tls@gottpoff(%%rip), %0" : "=r"(at));
+	return at;
+}
+static inline struct hz_mag HZ_THREAD *hz_mag_at(uintptr_t offset)
+{
+	__asm__("addq hz_tls@gottpoff(%%rip), %0" : "+r"(offset) : : "cc");
+	return (struct hz_mag HZ_THREAD *)offset;
+}
+static inline void hz_mag_pushed(struct hz_mag HZ_THREAD *m, void **top)
+{
+#if defined(__clang__)
+	m->top = top + 1; /* its asm operands lose the segment */
+#else
+	(void)top;
+	__asm__("addq $8, %0" : "+m"(m->top) : : "cc");
+#endif
+}
+#else
+#define HZ_THREAD
+static inline uintptr_t hz_tls_at(void)
+{
+	return (uintptr_t)&hz_tls;
+}
+static inline struct hz_mag *hz_mag_at(uintptr_t offset)
+{
+	return (struct hz_mag *)(hz_tls_at() + offset);
+}
+static inline void hz_mag_pushed(struct hz_mag *m, void **top)
+{
+	m->top = top + 1;
+}
+#endif
+
+static inline struct hz_tls HZ_THREAD *hz_thread(void)
+{
+	return (struct hz_tls HZ_THREAD *)hz_tls_at();
+}
+
+/* To be called on entry of every slow path: notices a fork. */
+void hz_heap_forked(void);
+/* What a layer above has to set right in a forked child. */
+void hz_heap_on_fork(void (*fn)(void));
+static inline void hz_heap_enter(void)
+{
+	if (unlikely(hz_fork_mark && !hz_load(hz_fork_mark)))
+		hz_heap_forked();
+}
+
+/* Makes the allocator usable: reserves, sets hz_hot.  False without memory;
+ * the next call tries again.  Any thread, any number of times. */
+bool hz_heap_start(void);
+
+/* A block of class c when the magazine has none; NULL without memory. */
+void *hz_heap_refill(unsigned c);
+/* Frees a block of the calling thread when its magazine (at class offset
+ * `offset`) is full, or reports that it is the block freed last. */
+void hz_heap_overflow(void *p, uintptr_t offset);
+/* Frees a block of a slab of another owner, when the open batch cannot take
+ * it, or when the calling thread has no heap. */
+void hz_heap_give(void *p, uint32_t tag);
+/* Checks a pointer into slab pages: HZ_PUT_OK when it starts a block that may
+ * be in use. Reads only. */
+enum hz_slab_put hz_heap_probe(const struct hz_arena *a, const void *p);
+
+/* Gives back what the calling thread holds for itself. */
+void hz_heap_flush_own(void);
+/* Drains inboxes of all heaps into their slabs, the pressure handler's way of
+ * reaching memory of sleeping and ended threads.  Returns heaps reached. */
+size_t hz_heap_drain_all(void);
+
+/* All heaps, newest first, for observers; append only. */
+struct hz_heap *hz_heap_first(void);
+/* Bytes and blocks the magazines of one heap hold; takes its lock. */
+size_t hz_heap_magazine_bytes(struct hz_heap *h, size_t *blocks);
+/* Threads with a heap, now. */
+uint32_t hz_heap_live(void);
+
+/* Magazines' share of one thread in bytes (pressure.c). */
+size_t hz_pressure_share(void);
+
+/* White-box lane: traps when a heap contradicts itself. */
+void hz_heap_check(struct hz_heap *h);

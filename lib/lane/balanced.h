@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lane/balanced.h - the constants of libhz, the default lane.
+ *
+ * Best time and best resident memory together; what each value was weighed
+ * against is in doc/LEDGER.md.  Same names in every lane.
+ *
+ *      magazines  -> what one thread may hold back for itself
+ *      batches    -> what is owed to other threads before it is handed over
+ *      dirty      -> what the arena keeps for reuse before the kernel gets it
+ */
+#pragma once
+
+#define HZ_LANE_NAME "balanced"
+
+enum {
+	/* Rounds of a class's first magazine: 15 pointers and the bottom mark
+	 * fill 128 bytes, two lines; a program that frees a handful of a class
+	 * never needs more. */
+	HZ_LANE_MAG_ROUNDS_START = 15,
+	/* Most rounds of a magazine that grew by overflow: 32 KiB of pointers. */
+	HZ_LANE_MAG_ROUNDS_MAX = 4095,
+	/* Most rounds of a magazine that grew because it ran empty: handing out
+	 * ahead touches no block, only 2 KiB of pointers. */
+	HZ_LANE_MAG_ROUNDS_REFILL = 255,
+	/* Most bytes one class holds in one thread.  1 MiB halved the time of
+	 * the 128 KiB classes and lowered memory: a recycled block is touched
+	 * already, a fresh one is not. */
+	HZ_LANE_MAG_CLASS_BYTES = 1 << 20,
+	/* Most bytes all magazines of one thread hold, and the least all
+	 * threads together may hold; above it an eighth of the used heap. */
+	HZ_LANE_MAG_THREAD_BYTES = 8 << 20,
+	HZ_LANE_MAG_PROCESS_BYTES = 8 << 20,
+	HZ_LANE_MAG_LIVE_SHIFT = 3,
+
+	/* Pointers in one batch: with its header 512 bytes. */
+	HZ_LANE_BATCH_ROUNDS = 62,
+	/* Bytes in one batch: enough to make a locked instruction rare beside
+	 * what a program does with the blocks, small beside a magazine. */
+	HZ_LANE_BATCH_BYTES = 64 << 10,
+
+	/* Commit step of the arena: not more, because under mlockall a step
+	 * becomes resident at once. */
+	HZ_LANE_COMMIT_BYTES = 2 << 20,
+
+	/* Dirty pages kept whatever the heap's size. */
+	HZ_LANE_DIRTY_BYTES = 4 << 20,
+	/* And beyond the recent peak: a 2^-3 part of it. */
+	HZ_LANE_DIRTY_SHIFT = 3,
+	/* Age at which dirty pages are given back, ms: break-even of a purge
+	 * and its refault is far above 100 ms. */
+	HZ_LANE_AGE_MS = 1000,
+	/* Slow paths between two looks at the clock. */
+	HZ_LANE_TICK_SLOW_PATHS = 64,
+
+	/* Slabs as class_table.h says; a white-box lane may shrink them. */
+	HZ_LANE_SLAB_PAGES_MAX = 16,
+
+	/* Arena sizes below the default, down to which the ladder goes. */
+	HZ_LANE_ARENA_MIN_BYTES = 256 << 10,
+
+	/* Internal checks: off. */
+	HZ_LANE_CHECK = 0,
+};

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * large.c - runs of their own, and mappings of their own.
+ *
+ *   alloc    run (dirty, clean, new)  ->  pressure  ->  mapping  ->  NULL
+ *   grow     free pages behind it  ->  pages moved to a longer run  ->  copy
+ *   shrink   the tail goes back at once
+ *
+ * Blocks outside the arenas sit in an open-addressing table keyed by address,
+ * under one lock: such blocks are few and large, or the process lives under a
+ * limit so small that no arena fits, where speed is not the question.
+ *
+ * Invariants: see large.h.  It refuses to keep a cache of its own: a freed
+ * large block is a dirty run, which the next large block or slab reuses.
+ */
+#include "large.h"
+
+#include "pressure.h"
+
+#include <string.h>
+
+enum {
+	/* Pages are moved instead of copied from here on: the call costs what
+	 * copying about 100 KiB into fresh pages does. */
+	MOVE_BYTES = 256 << 10,
+	/* Moves in one process: each may split mappings for good, of which the
+	 * kernel allows 65530. */
+	MOVES_MAX = 8192,
+	/* A block that had to move while growing gets an eighth more. */
+	SLACK_SHIFT = 3,
+	FIRST_TABLE = 256, /* entries: one page */
+};
+
+struct direct {
+	char *base; /* NULL: unused; (char *)1: was used */
+	size_t bytes; /* mapped */
+};
+
+static struct {
+	struct hz_lock lock;
+	struct direct *table; /* entries; lock */
+	size_t entries, used; /* used counts those once used; lock */
+	size_t moves; /* any thread, relaxed */
+} large;
+
+struct hz_large_counts hz_large_counts;
+
+#define GONE ((char *)1)
+
+/* The entry of address p, or the free one where it belongs.  Lock held. */
+static struct direct *entry_of(const void *p)
+{
+	size_t i = ((uintptr_t)p >> HZ_PAGE_SHIFT) * 0x9E3779B97F4A7C15ULL >> 20;
+	for (;; i++) {
+		struct direct *d = &large.table[i & (large.entries - 1)];
+		if (!d->base || d->base == p)
+			return d;
+	}
+}
+
+static void forked(void)
+{
+	hz_lock_reopen(&large.lock);
+}
+
+static bool table_ready(void)
+{
+	if (large.used * 2 < large.entries)
+		return true;
+	hz_heap_on_fork(forked);
+	struct direct *old = large.table;
+	size_t n = large.entries, live = 0;
+	for (size_t i = 0; i < n; i++)
+		live += old[i].base > GONE;
+	size_t entries = n ? (live * 4 > n ? n * 2 : n) : FIRST_TABLE;
+	struct direct *fresh = hz_os_map(entries * sizeof(*fresh));
+	if (!fresh)
+		return large.used + 1 < large.entries; /* slower, not full */
+	large.table = fresh;
+	large.entries = entries;
+	large.used = live;
+	for (size_t i = 0; i < n; i++)
+		if (old[i].base > GONE)
+			*entry_of(old[i].base) = old[i];
+	if (old)
+		hz_os_unmap(old, n * sizeof(*old));
+	return true;
+}
+
+static bool remember(char *base, size_t bytes)
+{
+	hz_lock(&large.lock);
+	bool ok = table_ready();
+	if (ok) {
+		struct direct *d = entry_of(base);
+		large.used += !d->base;
+		*d = (struct direct){ base, bytes };
+	}
+	hz_unlock(&large.lock);
+	return ok;
+}
+
+/* Bytes of the mapping that starts at p, 0 if there is none; forgets it if
+ * asked. */
+static size_t look_up(const void *p, bool forget)
+{
+	size_t bytes = 0;
+	if (!p || (uintptr_t)p & (HZ_PAGE - 1) || !hz_load(&large.entries))
+		return 0;
+	hz_lock(&large.lock);
+	struct direct *d = entry_of(p);
+	if (d->base) {
+		bytes = d->bytes;
+		if (forget)
+			d->base = GONE;
+	}
+	hz_unlock(&large.lock);
+	return bytes;
+}
+
+static void *direct_alloc(size_t n, size_t align)
+{
+	size_t page = hz_os_page_bytes(), extra = align > page ? align : 0, bytes;
+	if (__builtin_add_overflow(n, extra + page - 1, &bytes))
+		return NULL;
+	bytes &= ~(page - 1);
+	char *p = hz_os_map(bytes);
+	if (!p)
+		return NULL;
+	if (extra) {
+		char *at = (char *)hz_round_up((uintptr_t)p, align);
+		size_t want = hz_round_up(n, page), lead = (size_t)(at - p);
+		/* A trim that is refused leaves address space behind, no more. */
+		if (lead)
+			hz_os_unmap(p, lead);
+		if (bytes - lead > want)
+			hz_os_unmap(at + want, bytes - lead - want);
+		p = at;
+		bytes = want;
+	}
+	if (!remember(p, bytes)) {
+		hz_os_unmap(p, bytes);
+		return NULL;
+	}
+	hz_add(&hz_large_counts.direct_bytes, bytes);
+	hz_add(&hz_large_counts.direct_blocks, 1);
+	return p;
+}
+
+static struct hz_page *first_page(const void *p)
+{
+	struct hz_arena *a = hz_arena_of(p);
+	return a ? hz_arena_page(a, hz_arena_index(a, p)) : NULL;
+}
+
+/* The run whose large block starts at p, or NULL. */
+static struct hz_run *run_of(const void *p)
+{
+	struct hz_arena *a = hz_arena_of(p);
+	if (!a || (uintptr_t)p & (HZ_PAGE - 1) ||
+	    hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) != HZ_TAG_LARGE)
+		return NULL;
+	return hz_run_at(a, p);
+}
+
+static struct hz_run *run_new(size_t n, size_t align)
+{
+	size_t pages = hz_pages_of(n), apart = align > HZ_PAGE ? align >> HZ_PAGE_SHIFT : 1;
+	struct hz_run *r = hz_run_alloc(pages, apart, HZ_RUN_LARGE);
+	if (r) {
+		r->bytes = n;
+		hz_store(&first_page(r->base)->tag, HZ_TAG_LARGE);
+	}
+	return r;
+}
+
+static void run_drop(struct hz_run *r)
+{
+	hz_run_free(r, hz_run_pages(r));
+	hz_pressure_freed();
+}
+
+void *hz_large_alloc(size_t n, size_t align, bool zero)
+{
+	hz_heap_enter();
+	if (!hz_heap_start())
+		return NULL;
+	hz_add(&hz_large_counts.allocs, 1);
+	struct hz_run *r = run_new(n, align);
+	if (!r) {
+		void *p = direct_alloc(n, align);
+		if (p)
+			return p;
+		hz_heap_flush_own();
+		hz_heap_drain_all();
+		hz_pressure_purge_all();
+		r = run_new(n, align);
+		if (!r)
+			return direct_alloc(n, align);
+	}
+	if (zero && !r->zero)
+		memset(r->base, 0, n);
+	return r->base;
+}
+
+size_t hz_large_size(const void *p)
+{
+	struct hz_run *r = run_of(p);
+	return r ? (size_t)hz_run_pages(r) << HZ_PAGE_SHIFT : look_up(p, false);
+}
+
+bool hz_large_free(void *p)
+{
+	hz_heap_enter();
+	struct hz_run *r = run_of(p);
+	if (r) {
+		uint32_t tag = HZ_TAG_LARGE;
+		/* Of two threads that free it at once one loses here. */
+		if (!__atomic_compare_exchange_n(&first_page(p)->tag, &tag, HZ_TAG_NONE, false,
+						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return false;
+		hz_add(&hz_large_counts.frees, 1);
+		run_drop(r);
+		return true;
+	}
+	size_t bytes = look_up(p, true);
+	if (!bytes)
+		return false;
+	hz_add(&hz_large_counts.frees, 1);
+	hz_add(&hz_large_counts.direct_bytes, -bytes);
+	hz_add(&hz_large_counts.direct_blocks, -(size_t)1);
+	if (!hz_os_unmap(p, bytes))
+		hz_os_purge(p, bytes); /* refused: at least its pages go */
+	return true;
+}
+
+/* A longer run that gets this one's pages without copying. */
+static void *move_run(struct hz_run *r, size_t n)
+{
+	size_t old = (size_t)hz_run_pages(r) << HZ_PAGE_SHIFT;
+	if (old < MOVE_BYTES || hz_add(&large.moves, 1) >= MOVES_MAX)
+		return NULL;
+	struct hz_run *to = run_new(n + (n >> SLACK_SHIFT), 1);
+	if (!to)
+		return NULL;
+	if (!hz_os_shift(r->base, old, to->base)) {
+		hz_store(&first_page(to->base)->tag, HZ_TAG_NONE);
+		run_drop(to);
+		return NULL;
+	}
+	hz_store(&first_page(r->base)->tag, HZ_TAG_NONE);
+	r->zero = true; /* its pages are gone: what is left reads as zero */
+	hz_run_free(r, 0);
+	hz_add(&hz_large_counts.moved, 1);
+	return to->base;
+}
+
+void *hz_large_resize(void *p, size_t n)
+{
+	hz_heap_enter();
+	struct hz_run *r = run_of(p);
+	if (r) {
+		if (hz_run_resize(r, hz_pages_of(n))) {
+			r->bytes = n;
+			hz_add(&hz_large_counts.in_place, 1);
+			hz_pressure_freed();
+			return p;
+		}
+		return move_run(r, n);
+	}
+	size_t page = hz_os_page_bytes(), want = hz_round_up(n, page);
+	size_t have = look_up(p, false);
+	if (have == want)
+		return p;
+	char *moved = have && want >= n ? hz_os_move(p, have, NULL, want) : NULL;
+	if (!moved)
+		return NULL;
+	look_up(p, true);
+	if (!remember(moved, want))
+		return NULL; /* cannot be: the entry just left makes room */
+	hz_add(&hz_large_counts.direct_bytes, want - have);
+	return moved;
+}

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * magazine.c - what happens when a magazine is empty, full, or not the place.
+ *
+ *   refill    own inbox -> own slabs, fullest first -> idle heaps' slabs
+ *             -> a new slab (dirty run, clean run, growth) -> pressure -> NULL
+ *   overflow  a larger magazine while the thread's share allows, otherwise
+ *             the older half goes back to the slabs
+ *   give      a block of somebody else: into the open batch for its owner
+ *
+ * Sizes: a magazine starts small and doubles, by overflow up to what the byte
+ * bounds allow, by running empty only while that costs pointers, not memory.
+ * The blocks at the bottom were not used for longest and go first.
+ *
+ * Invariants: an array's round 0 is NULL for ever; a block leaves its magazine
+ * before its bit is set and its bit is cleared before it enters one, so an
+ * interruption (fork) loses blocks at worst and never doubles them.
+ *
+ * Who may call: api.c through heap.h, heap.c.  Part of the heap layer.
+ */
+#include "magazine.h"
+
+#include "error.h"
+#include "pressure.h"
+
+enum {
+	/* Bytes a magazine of medium blocks starts with; small ones start with
+	 * HZ_LANE_MAG_ROUNDS_START rounds. */
+	START_BYTES = 16 << 10,
+	/* Bytes handed out ahead at most when a magazine grows by running
+	 * empty: eight pages, a few microseconds of page faults. */
+	AHEAD_BYTES = 32 << 10,
+	/* Slabs opened anew or taken from in one refill. */
+	SLABS_PER_REFILL = 8,
+	/* Blocks given to other owners between two unlocks. */
+	STRAYS = 32,
+};
+
+/* Largest 2^k - 1 not above n, at least 1. */
+static unsigned rounds_below(size_t n)
+{
+	unsigned r = 1;
+	while (r * 2 + 1 <= n)
+		r = r * 2 + 1;
+	return r;
+}
+
+static unsigned rounds_start(unsigned c)
+{
+	return rounds_below(hz_min(HZ_LANE_MAG_ROUNDS_START, START_BYTES / hz_classes[c].bytes));
+}
+
+static unsigned rounds_max(unsigned c)
+{
+	return rounds_below(hz_min(HZ_LANE_MAG_ROUNDS_MAX,
+				   HZ_LANE_MAG_CLASS_BYTES / hz_classes[c].bytes));
+}
+
+/* Magazine arrays: metadata, free ones by size. */
+
+static struct {
+	struct hz_lock lock;
+	void **spare[13]; /* arrays of 2^k pointers, linked by word 1; lock */
+} arrays;
+
+static unsigned log_of(unsigned rounds)
+{
+	return 31 - (unsigned)__builtin_clz(rounds + 1);
+}
+
+static void **array_new(unsigned rounds)
+{
+	unsigned k = log_of(rounds);
+	hz_lock(&arrays.lock);
+	void **a = arrays.spare[k];
+	if (a)
+		arrays.spare[k] = a[1];
+	hz_unlock(&arrays.lock);
+	if (!a)
+		a = hz_meta_alloc(sizeof(void *) << k);
+	return a;
+}
+
+static void array_drop(void **a, unsigned rounds)
+{
+	unsigned k = log_of(rounds);
+	hz_lock(&arrays.lock);
+	a[1] = arrays.spare[k];
+	arrays.spare[k] = a;
+	hz_unlock(&arrays.lock);
+}
+
+void hz_mag_reset_lock(void)
+{
+	hz_lock_reopen(&arrays.lock);
+}
+
+void hz_mag_release_arrays(struct hz_heap *h)
+{
+	for (unsigned c = 0; c < HZ_CLASSES; c++) {
+		if (h->array[c])
+			array_drop(h->array[c], h->rounds[c]);
+		h->array[c] = NULL;
+		h->rounds[c] = 0;
+	}
+	h->mag_bytes = 0;
+}
+
+/* Gives class c an array of `rounds`, keeping the blocks of the old one.
+ * False without memory, with nothing changed. */
+static bool resize(struct hz_heap *h, unsigned c, unsigned rounds)
+{
+	struct hz_mag *m = &h->tls->mag[c];
+	void **old = h->array[c];
+	size_t held = old ? (size_t)(m->top - old) : 0;
+	void **a = array_new(rounds);
+	if (!a)
+		return false;
+	hz_assert(held <= rounds);
+	for (size_t i = 1; i <= held; i++)
+		a[i] = old[i];
+	a[0] = NULL;
+	h->array[c] = a;
+	m->top = a + held;
+	m->limit = a + rounds;
+	h->mag_bytes += ((size_t)rounds - h->rounds[c]) * hz_classes[c].bytes;
+	unsigned was = h->rounds[c];
+	h->rounds[c] = (uint16_t)rounds;
+	if (old)
+		array_drop(old, was);
+	return true;
+}
+
+static bool may_grow(const struct hz_heap *h, unsigned c)
+{
+	size_t more = ((size_t)h->rounds[c] + 1) * hz_classes[c].bytes;
+	return h->rounds[c] < rounds_max(c) && h->mag_bytes + more <= hz_pressure_share();
+}
+
+/* Frees blocks into slabs of heap h, whose lock is held.  Blocks whose slab
+ * has another owner by now are moved to the front; returns how many. */
+static size_t put_blocks(struct hz_heap *h, void **blocks, size_t n)
+{
+	size_t strays = 0;
+	for (size_t i = 0; i < n; i++) {
+		void *p = blocks[i];
+		struct hz_arena *a = hz_arena_of(p);
+		struct hz_run *s = a ? hz_run_at(a, p) : NULL;
+		if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
+			hz_die("free", p, HZ_WHY_FREE_PAGE);
+		if (hz_load(&s->owner) != h->tag) {
+			blocks[strays++] = p;
+			continue;
+		}
+		enum hz_slab_put put = hz_slab_put(s, p);
+		if (unlikely(put != HZ_PUT_OK))
+			hz_die("free", p, put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_INTERIOR);
+		struct hz_shelf *shelf = &h->shelf[s->class_no];
+		if (hz_slab_empty(s)) {
+			hz_shelf_remove(shelf, s);
+			hz_slab_close(s);
+			hz_bump(&h->counts.closed, 1);
+		} else {
+			hz_shelf_place(shelf, s);
+		}
+	}
+	return strays;
+}
+
+/* A block of any owner, freed under that owner's lock: the way of threads
+ * without a heap and of blocks that strayed. */
+void hz_mag_free_direct(void *p)
+{
+	for (;;) {
+		struct hz_arena *a = hz_arena_of(p);
+		uint32_t tag = a ? hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) : 0;
+		struct hz_inbox *inbox = hz_remote_inbox(tag >> HZ_TAG_OWNER_SHIFT);
+		if (!inbox || tag < HZ_TAG_OWNER_ONE)
+			hz_die("free", p, HZ_WHY_FREE_PAGE);
+		struct hz_heap *h = (struct hz_heap *)inbox;
+		hz_lock(&h->lock);
+		size_t stray = h->state == HZ_HEAP_LOST ? 0 : put_blocks(h, &p, 1);
+		hz_unlock(&h->lock);
+		if (!stray)
+			break;
+	}
+	hz_pressure_freed();
+}
+
+/* Blocks that turned out to be others', outside of any lock. */
+static void give_strays(void **blocks, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		void *p = blocks[i];
+		struct hz_arena *a = hz_arena_of(p);
+		hz_heap_give(p, hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag));
+	}
+}
+
+/* Takes the bottom n blocks out of a magazine. */
+static void drop_bottom(struct hz_heap *h, unsigned c, size_t n)
+{
+	struct hz_mag *m = &h->tls->mag[c];
+	void **a = h->array[c];
+	size_t held = (size_t)(m->top - a) - n;
+	for (size_t i = 1; i <= held; i++)
+		a[i] = a[i + n];
+	m->top = a + held;
+}
+
+/* The oldest n blocks of a magazine go back to their slabs. */
+static void flush(struct hz_heap *h, unsigned c, size_t n)
+{
+	hz_lock(&h->lock);
+	size_t strays = put_blocks(h, h->array[c] + 1, n);
+	hz_unlock(&h->lock);
+	void *out[STRAYS];
+	size_t done = n - strays, some;
+	/* What went is behind the strays; they leave in portions, because giving
+	 * them away may come back to this very magazine. */
+	for (size_t i = strays; i > 0; i--)
+		h->array[c][done + i] = h->array[c][i];
+	for (drop_bottom(h, c, done); strays; strays -= some) {
+		some = hz_min(strays, STRAYS);
+		for (size_t i = 0; i < some; i++)
+			out[i] = h->array[c][1 + i];
+		drop_bottom(h, c, some);
+		give_strays(out, some);
+	}
+	hz_bump(&h->counts.flushes, 1);
+}
+
+void hz_mag_flush_all(struct hz_heap *h)
+{
+	for (unsigned c = 0; c < HZ_CLASSES; c++) {
+		if (!h->array[c])
+			continue;
+		size_t held = (size_t)(h->tls->mag[c].top - h->array[c]);
+		if (held)
+			flush(h, c, held);
+	}
+	for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
+		hz_mag_sent(hz_outbox_flush(&h->box, i));
+	hz_pressure_freed();
+}
+
+/* Takes what others freed: into magazines with room, the rest into slabs. */
+void hz_mag_drain(struct hz_heap *h)
+{
+	struct hz_batch *b = hz_inbox_take(&h->inbox);
+	while (b) {
+		struct hz_batch *next = b->next;
+		size_t rest = 0, n = b->count;
+		for (size_t i = 0; i < n; i++) {
+			void *p = b->blocks[i];
+			struct hz_arena *a = hz_arena_of(p);
+			uint32_t x = a ? hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) ^ h->tag
+				       : UINT32_MAX;
+			struct hz_mag *m = (struct hz_mag *)((char *)h->tls + x);
+			if (likely(x < HZ_TAG_OWNER_ONE) && m->top < m->limit)
+				*++m->top = p;
+			else
+				b->blocks[rest++] = p;
+		}
+		hz_bump(&h->counts.drained, n);
+		if (rest) {
+			hz_lock(&h->lock);
+			size_t strays = put_blocks(h, b->blocks, rest);
+			hz_unlock(&h->lock);
+			give_strays(b->blocks, strays);
+		}
+		hz_batch_drop(b);
+		b = next;
+	}
+}
+
+/* Takes what others freed into slabs only; h's lock is held, its thread may
+ * be asleep or gone.  Batches with strays are returned for give-away. */
+static struct hz_batch *drain_locked(struct hz_heap *h)
+{
+	struct hz_batch *b = hz_inbox_take(&h->inbox), *left = NULL;
+	while (b) {
+		struct hz_batch *next = b->next;
+		b->count = (uint32_t)put_blocks(h, b->blocks, b->count);
+		b->next = left;
+		left = b;
+		b = next;
+	}
+	return left;
+}
+
+static void give_batches(struct hz_batch *b)
+{
+	while (b) {
+		struct hz_batch *next = b->next;
+		give_strays(b->blocks, b->count);
+		hz_batch_drop(b);
+		b = next;
+	}
+}
+
+bool hz_mag_drain_for(struct hz_heap *h)
+{
+	if (!hz_inbox_any(&h->inbox) || !hz_trylock(&h->lock))
+		return false;
+	struct hz_batch *left = h->state == HZ_HEAP_LOST ? NULL : drain_locked(h);
+	hz_unlock(&h->lock);
+	give_batches(left);
+	return true;
+}
+
+void hz_mag_sent(uint32_t owner)
+{
+	if (!owner)
+		return;
+	struct hz_heap *h = (struct hz_heap *)hz_remote_inbox(owner);
+	/* The push came before (seq_cst); so did the store of IDLE in the
+	 * owner's detaching before its last look: one of the two sees it. */
+	while (hz_load_seq(&h->state) == HZ_HEAP_IDLE && hz_inbox_any(&h->inbox))
+		if (!hz_mag_drain_for(h))
+			return; /* the holder looks again after unlocking */
+}
+
+void hz_heap_give(void *p, uint32_t tag)
+{
+	hz_heap_enter();
+	struct hz_heap *h = hz_tls.heap;
+	if (!h) {
+		hz_mag_free_direct(p);
+		return;
+	}
+	if ((tag ^ h->tag) < HZ_TAG_OWNER_ONE) {
+		/* Ours, of a further arena or straying back. */
+		struct hz_mag *m = (struct hz_mag *)((char *)h->tls + (tag ^ h->tag));
+		if (m->top < m->limit && *m->top != p)
+			*++m->top = p;
+		else
+			hz_heap_overflow(p, tag ^ h->tag);
+		return;
+	}
+	uint32_t key = hz_key_of_tag(tag), sent;
+	struct hz_slot *slot = &h->box.slot[key % HZ_OUTBOX_SLOTS];
+	if (slot->key != key || slot->next == slot->end) {
+		hz_heap_tick(h);
+		bool open = hz_outbox_open(&h->box, key, &sent);
+		hz_mag_sent(sent);
+		if (!open) {
+			hz_mag_free_direct(p);
+			return;
+		}
+	}
+	*slot->next++ = p;
+	hz_bump(&h->counts.foreign, 1);
+}
+
+/* Fills class c's magazine from own, idle and new slabs; returns blocks. */
+static size_t fill(struct hz_heap *h, unsigned c, size_t want)
+{
+	struct hz_shelf *shelf = &h->shelf[c];
+	void **a = h->array[c];
+	size_t got = 0;
+	hz_lock(&h->lock);
+	for (int i = 0; i < SLABS_PER_REFILL && got < want; i++) {
+		struct hz_run *s = hz_shelf_first(shelf);
+		if (!s)
+			break;
+		got += hz_slab_take(s, a + 1 + got, want - got);
+		hz_shelf_place(shelf, s);
+	}
+	hz_unlock(&h->lock);
+	if (got)
+		return got;
+	struct hz_run *s = hz_heap_adopt(h, c);
+	if (!s) {
+		s = hz_slab_open(h->tag, c);
+		if (!s)
+			return 0;
+		hz_bump(&h->counts.opened, 1);
+	}
+	hz_lock(&h->lock);
+	got = hz_slab_take(s, a + 1, want);
+	hz_shelf_place(shelf, s);
+	hz_unlock(&h->lock);
+	return got;
+}
+
+static void *pop(struct hz_mag *m)
+{
+	void *p = *m->top;
+	if (p)
+		m->top--;
+	return p;
+}
+
+static void *refill_live(struct hz_heap *h, unsigned c)
+{
+	struct hz_mag *m = &h->tls->mag[c];
+	hz_heap_tick(h);
+	hz_bump(&h->counts.refills, 1);
+	if (hz_inbox_any(&h->inbox)) {
+		hz_mag_drain(h);
+		void *p = pop(m);
+		if (p)
+			return p;
+	}
+	if (!h->array[c]) {
+		if (!resize(h, c, rounds_start(c)))
+			return NULL;
+	} else {
+		size_t ahead = hz_min(HZ_LANE_MAG_ROUNDS_REFILL,
+				      AHEAD_BYTES / hz_classes[c].bytes);
+		if (h->rounds[c] * 2u + 1 <= ahead && may_grow(h, c))
+			resize(h, c, h->rounds[c] * 2u + 1);
+	}
+	size_t got = fill(h, c, (h->rounds[c] + 1u) / 2);
+	m->top = h->array[c] + got;
+	if (HZ_LANE_CHECK)
+		hz_heap_check(h);
+	return pop(m);
+}
+
+/* One block for a thread that has no heap, from the shared one. */
+static void *refill_shared(unsigned c)
+{
+	struct hz_heap *h = hz_heap_shared();
+	if (!h)
+		return NULL;
+	struct hz_shelf *shelf = &h->shelf[c];
+	void *p = NULL;
+	hz_lock(&h->lock);
+	struct hz_batch *left = drain_locked(h);
+	struct hz_run *s = hz_shelf_first(shelf);
+	if (!s)
+		s = hz_slab_open(h->tag, c);
+	if (s) {
+		hz_slab_take(s, &p, 1);
+		hz_shelf_place(shelf, s);
+	}
+	hz_unlock(&h->lock);
+	give_batches(left);
+	return p;
+}
+
+static void *refill(unsigned c)
+{
+	struct hz_heap *h = hz_heap_own();
+	return h ? refill_live(h, c) : refill_shared(c);
+}
+
+void *hz_heap_refill(unsigned c)
+{
+	hz_heap_enter();
+	void *p = refill(c);
+	if (likely(p))
+		return p;
+	/* Nothing anywhere: give back what can be, and try once more. */
+	hz_heap_flush_own();
+	hz_heap_drain_all();
+	hz_pressure_purge_all();
+	return refill(c);
+}
+
+void hz_heap_overflow(void *p, uintptr_t offset)
+{
+	hz_heap_enter();
+	unsigned c = hz_class_of_offset((uint32_t)offset);
+	struct hz_heap *h = hz_tls.heap;
+	struct hz_mag *m = h ? &h->tls->mag[c] : NULL;
+	if (!h) {
+		hz_mag_free_direct(p); /* zeroed TLS before libc is up */
+		return;
+	}
+	if (h->array[c] && *m->top == p)
+		hz_die("free", p, HZ_WHY_DOUBLE);
+	hz_heap_tick(h);
+	if (m->top == m->limit) {
+		if (!h->array[c]) {
+			if (!resize(h, c, rounds_start(c))) {
+				hz_mag_free_direct(p);
+				return;
+			}
+		} else if (!may_grow(h, c) || !resize(h, c, h->rounds[c] * 2u + 1)) {
+			flush(h, c, (h->rounds[c] + 1u) / 2);
+			hz_pressure_freed();
+		}
+	}
+	*++m->top = p;
+	if (HZ_LANE_CHECK)
+		hz_heap_check(h);
+}
+
+/* Once an epoch: a magazine nobody touched since the last one gives half of
+ * its blocks back. */
+void hz_mag_shrink_idle(struct hz_heap *h)
+{
+	for (unsigned c = 0; c < HZ_CLASSES; c++) {
+		void **a = h->array[c], **top = h->tls->mag[c].top;
+		if (!a || top == a)
+			continue;
+		if (top == h->seen_top[c]) {
+			flush(h, c, ((size_t)(top - a) + 1) / 2);
+			top = h->tls->mag[c].top;
+			if ((size_t)(top - a) < h->rounds[c] / 2 && h->rounds[c] > rounds_start(c))
+				resize(h, c, h->rounds[c] / 2);
+		}
+		h->seen_top[c] = h->tls->mag[c].top;
+	}
+	hz_pressure_freed();
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * magazine.h - what heap.c and magazine.c ask of each other.
+ *
+ *   heap.c      threads come and go, heaps are found, adopted, recovered
+ *   magazine.c  blocks move between magazines, slabs, batches and inboxes
+ *
+ * Both are the heap layer; nothing outside it includes this header.  Functions
+ * that take a heap expect its own thread unless they say otherwise.
+ * Nothing here may be called with a lock held unless said so.
+ */
+#pragma once
+
+#include "heap.h"
+
+/* Slow-path count; every so often a look at the clock and what is due. */
+void hz_heap_tick(struct hz_heap *h);
+/* The calling thread's heap, made or found if it may have one, else NULL. */
+struct hz_heap *hz_heap_own(void);
+/* The heap that serves threads without one; NULL without memory. */
+struct hz_heap *hz_heap_shared(void);
+/* A slab of class c from an idle heap, already h's but on no shelf. */
+struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c);
+
+/* Frees a block under its owner's lock; any thread. */
+void hz_mag_free_direct(void *p);
+/* Everything the thread holds goes to slabs and inboxes. */
+void hz_mag_flush_all(struct hz_heap *h);
+/* Own inbox into magazines and slabs. */
+void hz_mag_drain(struct hz_heap *h);
+/* Somebody's inbox into its slabs, if its lock can be had; any thread. */
+bool hz_mag_drain_for(struct hz_heap *h);
+/* After a push to heap `owner` (0: none): if it is idle, drains it. */
+void hz_mag_sent(uint32_t owner);
+void hz_mag_shrink_idle(struct hz_heap *h);
+/* Gives an idle heap's empty magazine arrays back; its lock holder. */
+void hz_mag_release_arrays(struct hz_heap *h);
+/* In a forked child: the lock of the array pool is nobody's. */
+void hz_mag_reset_lock(void);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * remote.c - outboxes, the directory of inboxes, and the pool of batches.
+ *
+ *   directory   owner number -> inbox, two levels, grown on demand
+ *   pool        empty batches: made by nobody's program, kept for ever
+ *
+ * Batches flow from those who free to those who allocate, so the pool is
+ * shared: a stack under a lock that is taken once per batch and side, with a
+ * trylock on the freeing side, which would rather make a new batch than wait.
+ *
+ * Ordering: blocks are written into the batch before the CAS that publishes
+ * it (release); the owner's exchange (acquire) sees them.
+ *
+ * It refuses to free blocks itself; what is taken is the taker's to place.
+ */
+#include "remote.h"
+
+enum {
+	LEAF_SHIFT = 10, /* inboxes per leaf: 8 KiB of pointers */
+	LEAVES = 1 << (32 - HZ_TAG_OWNER_SHIFT - LEAF_SHIFT),
+};
+
+/* Pointers of one batch by group: HZ_LANE_BATCH_BYTES over the middle size of
+ * the group (64, 256, 1K, 4K, 16K, 64K), at most HZ_LANE_BATCH_ROUNDS, and at
+ * least 4 so that a locked instruction is shared by some. */
+#define AT_LEAST(n, least) ((n) < (least) ? (least) : (n))
+#define AT_MOST(n, most) ((n) > (most) ? (most) : (n))
+#define ROUNDS(mid) AT_MOST(AT_LEAST(HZ_LANE_BATCH_BYTES / (mid), 4), HZ_LANE_BATCH_ROUNDS)
+static const uint16_t rounds[HZ_GROUPS] = {
+	ROUNDS(64),    ROUNDS(256),   ROUNDS(1024),  ROUNDS(4096),
+	ROUNDS(16384), ROUNDS(65536), ROUNDS(65536), ROUNDS(65536),
+};
+
+struct leaf {
+	struct hz_inbox *inbox[1 << LEAF_SHIFT];
+};
+
+static struct {
+	struct leaf *leaves[LEAVES]; /* published with release, never removed */
+	struct hz_lock pool_lock;
+	struct hz_batch *pool; /* pool lock */
+} remote;
+
+struct hz_remote_counts hz_remote_counts;
+
+bool hz_remote_register(uint32_t owner, struct hz_inbox *inbox)
+{
+	uint32_t i = owner >> LEAF_SHIFT;
+	if (i >= LEAVES)
+		return false;
+	struct leaf *leaf = hz_load_acquire(&remote.leaves[i]);
+	if (!leaf) {
+		struct leaf *fresh = hz_meta_alloc(sizeof(*fresh));
+		if (!fresh)
+			return false;
+		if (__atomic_compare_exchange_n(&remote.leaves[i], &leaf, fresh, false,
+						__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			leaf = fresh;
+	}
+	hz_store_release(&leaf->inbox[owner & ((1 << LEAF_SHIFT) - 1)], inbox);
+	return true;
+}
+
+struct hz_inbox *hz_remote_inbox(uint32_t owner)
+{
+	uint32_t i = owner >> LEAF_SHIFT;
+	struct leaf *leaf = i < LEAVES ? hz_load_acquire(&remote.leaves[i]) : NULL;
+	return leaf ? hz_load_acquire(&leaf->inbox[owner & ((1 << LEAF_SHIFT) - 1)]) : NULL;
+}
+
+struct hz_batch *hz_batch_new(void)
+{
+	struct hz_batch *b = NULL;
+	if (hz_load(&remote.pool) && hz_trylock(&remote.pool_lock)) {
+		b = remote.pool;
+		if (b)
+			hz_store(&remote.pool, b->next);
+		hz_unlock(&remote.pool_lock);
+	}
+	if (!b) {
+		b = hz_meta_alloc(sizeof(*b));
+		if (b)
+			hz_add(&hz_remote_counts.batches, 1);
+	}
+	return b;
+}
+
+void hz_batch_drop(struct hz_batch *b)
+{
+	hz_lock(&remote.pool_lock);
+	b->next = remote.pool;
+	hz_store(&remote.pool, b);
+	hz_unlock(&remote.pool_lock);
+}
+
+void hz_inbox_push(struct hz_inbox *inbox, struct hz_batch *batch)
+{
+	struct hz_batch *head = hz_load(&inbox->head);
+	do
+		batch->next = head;
+	while (!__atomic_compare_exchange_n(&inbox->head, &head, batch, true,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	hz_add(&hz_remote_counts.handed_over, 1);
+}
+
+uint32_t hz_outbox_flush(struct hz_outbox *box, unsigned i)
+{
+	struct hz_slot *slot = &box->slot[i];
+	struct hz_batch *b = slot->batch;
+	if (!b || slot->next == b->blocks)
+		return 0;
+	uint32_t owner = slot->key >> (HZ_TAG_OWNER_SHIFT - HZ_GROUP_SHIFT);
+	struct hz_inbox *inbox = hz_remote_inbox(owner);
+	b->count = (uint32_t)(slot->next - b->blocks);
+	b->owner = owner;
+	slot->batch = NULL;
+	slot->next = slot->end = NULL;
+	hz_inbox_push(inbox, b);
+	return owner;
+}
+
+bool hz_outbox_open(struct hz_outbox *box, uint32_t key, uint32_t *sent)
+{
+	unsigned i = key % HZ_OUTBOX_SLOTS;
+	struct hz_slot *slot = &box->slot[i];
+	*sent = hz_outbox_flush(box, i);
+	if (!slot->batch) {
+		slot->batch = hz_batch_new();
+		if (!slot->batch)
+			return false;
+	}
+	slot->key = key;
+	slot->next = slot->batch->blocks;
+	slot->end = slot->next + rounds[key % HZ_GROUPS];
+	return true;
+}
+
+size_t hz_outbox_count(const struct hz_outbox *box)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
+		if (box->slot[i].batch)
+			n += (size_t)(hz_load(&box->slot[i].next) - box->slot[i].batch->blocks);
+	return n;
+}
+
+void hz_remote_reset_lock(void)
+{
+	hz_lock_reopen(&remote.pool_lock);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.h - text of figures without stdio.
+ *
+ *      struct hz_text  <- words and numbers ->  sink, one line at a time
+ *
+ * The writers of hz_report_write, malloc_stats and malloc_info share it: they
+ * must not allocate, and a FILE or a descriptor is only where lines end.
+ * Who may call: report.c and info.c.  It refuses lines longer than its buffer
+ * by cutting them.
+ */
+#pragma once
+
+#include "base.h"
+
+struct hz_text {
+	void (*sink)(struct hz_text *t, size_t n); /* takes the first n bytes */
+	void *to; /* the sink's own */
+	int fd; /* the sink's own */
+	size_t used; /* bytes in line */
+	char line[240];
+};
+
+void hz_text_word(struct hz_text *t, const char *word);
+void hz_text_number(struct hz_text *t, uint64_t n, unsigned width);
+void hz_text_end(struct hz_text *t); /* newline, and the line goes out */

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.h - page runs: the one pool that slabs and large blocks come from.
+ *
+ * A run is a number of neighbouring pages of one arena with a record of 128
+ * bytes.  All committed pages belong to exactly one run:
+ *
+ *   | slab | dirty | slab | large .......... | clean | slab | clean ...... top
+ *
+ *   clean  reads as zero: never touched, or purged and seen to be zero
+ *   dirty  free, touched, resident: reused before clean, purged by age/budget
+ *   slab   blocks of one class; the record carries their bitmap
+ *   large  one block
+ *
+ * Invariants: neighbours that are free and of the same kind are one run; a
+ * free run is in exactly one bin, a dirty one in the purge queue too; `span`
+ * is one word, so at any instant (a fork, a reader outside) a free run covers
+ * no page of a block.  All changes happen under hz_arena_lock.
+ *
+ * Who may call: slab.c, large.c, pressure.c; observers walk with hz_run_walk.
+ * It refuses to know classes, owners and threads.
+ */
+#pragma once
+
+#include "arena.h"
+#include "class.h"
+
+enum hz_run_state {
+	HZ_RUN_UNUSED, /* record without pages */
+	HZ_RUN_CLEAN,
+	HZ_RUN_DIRTY,
+	HZ_RUN_BUSY, /* being purged: in no bin, neighbours leave it alone */
+	HZ_RUN_SLAB,
+	HZ_RUN_LARGE,
+};
+
+/* Fields without a writer named are the arena lock's. */
+struct hz_run {
+	uint64_t span; /* pages << 32 | number of the first page */
+	char *base; /* first byte while slab or large */
+	struct hz_run *next, *prev; /* bin while free; shelf of the owner (its lock) */
+	union {
+		struct { /* while dirty */
+			struct hz_run *older, *newer; /* purge queue */
+			uint32_t freed_ms; /* low bits of the clock */
+			bool stuck; /* a purge was refused: not in the queue */
+		};
+		struct { /* while slab; written under the owner's lock */
+			uint32_t owner; /* tag of the owning heap, class bits 0 */
+			uint32_t block_bytes;
+			uint32_t reciprocal; /* of block_bytes */
+			uint16_t blocks; /* of the whole slab */
+			uint16_t carved; /* blocks ever handed out, from the front */
+			uint16_t nfree; /* bits set in `bits`, all below carved */
+			uint8_t shelf; /* list it is on, HZ_SHELF_NONE if none */
+			uint8_t class_no;
+			uint32_t quiet_tick; /* purge of its free pages: when seen */
+		};
+		struct { /* while large */
+			size_t bytes; /* asked for; its freer or reallocator */
+		};
+	};
+	uint8_t state; /* enum hz_run_state */
+	bool zero; /* slab, large: pages came clean */
+	uint16_t arena; /* number of its arena; constant */
+	uint32_t number; /* of this record in its arena; constant */
+	uint64_t bits[HZ_SLAB_BLOCKS_MAX / 64]; /* slab: 1 = free; owner's lock */
+};
+_Static_assert(sizeof(struct hz_run) == 128, "a run record is two cache lines");
+
+static inline uint32_t hz_run_first(const struct hz_run *r)
+{
+	return (uint32_t)hz_load(&r->span);
+}
+
+static inline uint32_t hz_run_pages(const struct hz_run *r)
+{
+	return (uint32_t)(hz_load(&r->span) >> 32);
+}
+
+static inline struct hz_arena *hz_run_arena(const struct hz_run *r)
+{
+	return hz_arenas[r->arena];
+}
+
+/* The run record number n of arena a. */
+static inline struct hz_run *hz_run_record(const struct hz_arena *a, uint32_t n)
+{
+	return (struct hz_run *)a->base + n;
+}
+
+/* The run whose block p lies in a: only for pages a slab covers or the first
+ * page of a large block. */
+static inline struct hz_run *hz_run_at(const struct hz_arena *a, const void *p)
+{
+	uint32_t n = hz_load(&hz_arena_page(a, hz_arena_index(a, p))->run);
+	return n ? hz_run_record(a, n) : NULL;
+}
+
+/* A run of exactly `pages` pages at a multiple of `align` pages (a power of
+ * two), with its state set and every page's entry (slab) or the first and
+ * last one's (large) naming it.  Dirty pages are taken before clean ones,
+ * clean ones before new ones.  NULL when arenas and kernel have no more.
+ * Takes hz_arena_lock.  hz_run_alloc never purges; the caller may. */
+struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state);
+/* Frees a slab or large run whose tags are cleared; of a run that came clean,
+ * pages from `touched` on were never written.  Takes hz_arena_lock. */
+void hz_run_free(struct hz_run *r, size_t touched);
+/* Makes a large run longer or shorter in place; false when the pages behind
+ * it are not free.  Takes hz_arena_lock. */
+bool hz_run_resize(struct hz_run *r, size_t pages);
+/* Purges oldest dirty runs while more than `keep` pages are dirty, and those
+ * freed before `before_ms` (0: none).  Returns pages given back.  Takes and
+ * drops hz_arena_lock; no lock is held while the kernel works. */
+size_t hz_run_purge(size_t keep_pages, uint32_t before_ms);
+
+/* Pages by state; arena lock writes, anyone reads. */
+struct hz_run_counts {
+	size_t used_pages; /* slab and large */
+	size_t dirty_pages;
+	size_t clean_pages;
+	size_t large_pages;
+	size_t peak_pages; /* recent peak of used_pages, decays by pressure.c */
+	size_t reused, fresh, grown; /* runs that came dirty, clean, by growth */
+	size_t now_ms; /* last time anybody looked at the clock */
+};
+extern struct hz_run_counts hz_run_counts;
+
+/* Makes bins and queue anew from the run records, in a child whose parent was
+ * inside them.  Arena lock held. */
+void hz_run_rebuild(void);
+
+/* Calls fn for every run in address order, until it returns false.  With
+ * hz_arena_lock held the picture is exact, without it approximate but safe. */
+void hz_run_walk(bool (*fn)(struct hz_run *r, void *arg), void *arg);
+
+/* White-box lane: traps when an invariant is broken. */
+void hz_run_check(void);

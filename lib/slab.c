@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab.c - carving, bitmaps, and the four lists of a shelf.
+ *
+ * A block's number is found by one multiplication with the class's reciprocal
+ * (exact for every offset within a slab of at most 64 KiB; a slab of more has
+ * one block).  A freed block sets its bit; taking clears bits, lowest address
+ * first, and carves only when no bit is left, so a slab touches no page that
+ * it need not.
+ *
+ * Invariants: see slab.h.  Who may call: the owner under its lock.
+ * It refuses a pointer that is not the start of a block, a block that is
+ * already free and one never handed out, and says which.
+ */
+#include "slab.h"
+
+struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
+{
+	const struct hz_class *k = &hz_classes[c];
+	struct hz_run *s = hz_run_alloc(k->pages, 1, HZ_RUN_SLAB);
+	if (!s)
+		return NULL;
+	s->block_bytes = k->bytes;
+	s->reciprocal = k->reciprocal;
+	s->blocks = k->blocks;
+	s->carved = 0;
+	s->nfree = 0;
+	s->class_no = (uint8_t)c;
+	s->shelf = HZ_SHELF_NONE;
+	for (size_t i = 0; i < sizeof(s->bits) / sizeof(*s->bits); i++)
+		s->bits[i] = 0;
+	hz_slab_retag(s, owner);
+	return s;
+}
+
+static void tag_pages(const struct hz_run *s, uint32_t tag)
+{
+	const struct hz_arena *a = hz_run_arena(s);
+	size_t first = hz_run_first(s), pages = hz_run_pages(s);
+	for (size_t i = 0; i < pages; i++)
+		hz_store(&hz_arena_page(a, first + i)->tag, tag);
+}
+
+void hz_slab_retag(struct hz_run *s, uint32_t owner)
+{
+	hz_store(&s->owner, owner);
+	tag_pages(s, owner | hz_offset_of_class(s->class_no));
+}
+
+void hz_slab_close(struct hz_run *s)
+{
+	hz_assert(s->shelf == HZ_SHELF_NONE && hz_slab_empty(s));
+	tag_pages(s, HZ_TAG_NONE);
+	hz_run_free(s, hz_pages_of((size_t)s->carved * s->block_bytes));
+}
+
+size_t hz_slab_take(struct hz_run *s, void **out, size_t n)
+{
+	size_t spare = hz_slab_spare(s);
+	if (n > spare)
+		n = spare;
+	size_t left = n;
+	uint32_t bytes = s->block_bytes;
+	for (unsigned w = 0; left && s->nfree; w++) {
+		uint64_t bits = s->bits[w];
+		char *base = s->base + (size_t)w * 64 * bytes;
+		unsigned taken = 0;
+		while (bits && left) {
+			unsigned i = (unsigned)__builtin_ctzll(bits);
+			bits &= bits - 1;
+			out[--left] = base + (size_t)i * bytes;
+			taken++;
+		}
+		s->bits[w] = bits;
+		s->nfree = (uint16_t)(s->nfree - taken);
+	}
+	char *p = s->base + (size_t)s->carved * bytes;
+	s->carved = (uint16_t)(s->carved + left);
+	for (; left; p += bytes)
+		out[--left] = p;
+	return n;
+}
+
+/* Block number of p, or blocks when p does not start a block in use. */
+static unsigned number_of(const struct hz_run *s, const void *p)
+{
+	size_t off = (size_t)((const char *)p - s->base);
+	size_t i = off * s->reciprocal >> 32;
+	return i < s->carved && i * s->block_bytes == off ? (unsigned)i : s->blocks;
+}
+
+enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p)
+{
+	unsigned i = number_of(s, p);
+	if (i == s->blocks)
+		return HZ_PUT_INTERIOR;
+	return s->bits[i / 64] >> i % 64 & 1 ? HZ_PUT_DOUBLE : HZ_PUT_OK;
+}
+
+enum hz_slab_put hz_slab_put(struct hz_run *s, const void *p)
+{
+	unsigned i = number_of(s, p);
+	if (unlikely(i == s->blocks))
+		return HZ_PUT_INTERIOR;
+	uint64_t bit = 1ULL << i % 64;
+	if (unlikely(s->bits[i / 64] & bit))
+		return HZ_PUT_DOUBLE;
+	s->bits[i / 64] |= bit;
+	s->nfree++;
+	return HZ_PUT_OK;
+}
+
+static uint8_t list_of(const struct hz_run *s)
+{
+	unsigned spare = hz_slab_spare(s);
+	return spare ? (uint8_t)(spare * HZ_SHELF_LISTS / (s->blocks + 1u)) : HZ_SHELF_NONE;
+}
+
+void hz_shelf_remove(struct hz_shelf *shelf, struct hz_run *s)
+{
+	if (s->shelf == HZ_SHELF_NONE)
+		return;
+	if (s->prev)
+		s->prev->next = s->next;
+	else
+		shelf->list[s->shelf] = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	s->shelf = HZ_SHELF_NONE;
+}
+
+void hz_shelf_place(struct hz_shelf *shelf, struct hz_run *s)
+{
+	uint8_t want = list_of(s);
+	if (s->shelf == want)
+		return;
+	hz_shelf_remove(shelf, s);
+	if (want == HZ_SHELF_NONE)
+		return;
+	struct hz_run *head = shelf->list[want];
+	s->prev = NULL;
+	s->next = head;
+	if (head)
+		head->prev = s;
+	shelf->list[want] = s;
+	s->shelf = want;
+}
+
+void hz_slab_check(const struct hz_run *s)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < sizeof(s->bits) / sizeof(*s->bits); i++)
+		n += (unsigned)__builtin_popcountll(s->bits[i]);
+	hz_assert(s->state == HZ_RUN_SLAB);
+	hz_assert(n == s->nfree && s->nfree <= s->carved && s->carved <= s->blocks);
+	hz_assert((size_t)s->blocks * s->block_bytes <= (size_t)hz_run_pages(s) * HZ_PAGE);
+	for (unsigned i = s->carved; i < s->blocks; i++)
+		hz_assert(!(s->bits[i / 64] >> i % 64 & 1));
+	const struct hz_arena *a = hz_run_arena(s);
+	for (size_t i = 0; i < hz_run_pages(s); i++) {
+		const struct hz_page *page = hz_arena_page(a, hz_run_first(s) + i);
+		hz_assert(page->run == s->number);
+		hz_assert(page->tag == (s->owner | hz_offset_of_class(s->class_no)));
+	}
+	(void)a;
+	(void)n;
+}

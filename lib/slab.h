@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab.h - slabs: runs cut into blocks of one class, and shelves of them.
+ *
+ *   slab   | block 0 | block 1 | ... | carved ->| never handed out ...| tail |
+ *   bits       0         1       0     (1 = free here; not yet carved: 0)
+ *
+ *   shelf  one per owner and class: slabs with something to give, in four
+ *          lists by how much; the fullest slab gives first, so that the
+ *          emptier ones can fall empty and return to the arena
+ *
+ * Invariants: a block is in exactly one place: free in its slab, in somebody's
+ * magazine or batch, or the program's; nfree counts bits; a slab is on a shelf
+ * list exactly when it has a block to give; nothing is ever written to a block.
+ * Shelf, bits and counters are guarded by the owner's lock; the slab layer
+ * takes none but, for opening and closing, the arena's.
+ *
+ * Who may call: heap.c with the owner's lock held; observers read.
+ * It refuses to know who the owner is: a tag is all it is told.
+ */
+#pragma once
+
+#include "run.h"
+
+enum { HZ_SHELF_LISTS = 4, HZ_SHELF_NONE = 255 };
+
+struct hz_shelf {
+	struct hz_run *list[HZ_SHELF_LISTS]; /* [0] fullest; owner's lock */
+};
+
+/* A new slab of the class for the owner (tag with class bits 0), on no shelf
+ * yet; NULL without memory. */
+struct hz_run *hz_slab_open(uint32_t owner, unsigned c);
+/* Gives an empty slab's pages back to the arena. */
+void hz_slab_close(struct hz_run *s);
+/* Makes another owner's slab, taken off its shelf, the given one's. */
+void hz_slab_retag(struct hz_run *s, uint32_t owner);
+
+/* Takes up to n blocks; writes them so that out[count-1] has the lowest
+ * address.  Freed blocks come before fresh ones.  Returns the count. */
+size_t hz_slab_take(struct hz_run *s, void **out, size_t n);
+
+enum hz_slab_put { HZ_PUT_OK, HZ_PUT_INTERIOR, HZ_PUT_DOUBLE };
+/* Frees a block; the other results change nothing. */
+enum hz_slab_put hz_slab_put(struct hz_run *s, const void *p);
+/* Whether p starts a block that is not free in the slab. */
+enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p);
+
+/* Blocks the slab can give. */
+static inline unsigned hz_slab_spare(const struct hz_run *s)
+{
+	return (unsigned)s->nfree + s->blocks - s->carved;
+}
+
+static inline bool hz_slab_empty(const struct hz_run *s)
+{
+	return s->nfree == s->carved;
+}
+
+/* Puts the slab on the list its occupancy asks for, or on none. */
+void hz_shelf_place(struct hz_shelf *shelf, struct hz_run *s);
+void hz_shelf_remove(struct hz_shelf *shelf, struct hz_run *s);
+
+/* The slab to take from next, or NULL. */
+static inline struct hz_run *hz_shelf_first(const struct hz_shelf *shelf)
+{
+	for (int i = 0; i < HZ_SHELF_LISTS; i++)
+		if (shelf->list[i])
+			return shelf->list[i];
+	return NULL;
+}
+
+/* White-box lane: traps when the slab contradicts itself. */
+void hz_slab_check(const struct hz_run *s);
