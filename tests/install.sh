@@ -1,0 +1,80 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# install.sh - make install DESTDIR=, and what a user then does with the result.
+
+. "${srcdir:-$(dirname "$0")/..}/tests/lib.sh"
+need_library
+cd "$abs_builddir" || exit 99
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+
+variable() {
+	sed -n "s/^$1 = //p" Makefile | sed -e "s|\${prefix}|$prefix|" -e "s|\${exec_prefix}|$prefix|" \
+		-e "s|\${datarootdir}|$prefix/share|" -e "s|\$(libdir)|$libdir|"
+}
+prefix=$(sed -n 's/^prefix = //p' Makefile)
+libdir=
+libdir=$(variable libdir)
+dest=$work/dest
+
+$MAKE -s install DESTDIR="$dest" >"$work/log" 2>&1
+ok $? "make install DESTDIR="
+tail -5 "$work/log" | note
+
+for file in "$libdir/libhz.so" "$libdir/libhz.so.0" "$(variable includedir)/hz/hz.h" \
+	"$libdir/pkgconfig/hz.pc" "$(variable mandir)/man3/hz.3"; do
+	[ -f "$dest$file" ]
+	ok $? "installed: $file"
+done
+is "$(cd "$dest" && find . -type f -o -type l | sed 's|.*/||' | sort | xargs)" \
+	"hz.3 hz.h hz.pc libhz.la libhz.so libhz.so.0 libhz.so.0.0.0" "and nothing else"
+! grep -q "$work" "$dest$libdir/pkgconfig/hz.pc"
+ok $? "the staging directory is not recorded"
+
+$MAKE -s installcheck DESTDIR="$dest" >"$work/log" 2>&1
+ok $? "make installcheck DESTDIR="
+tail -5 "$work/log" | note
+
+# As a user does it: flags from pkg-config, then a look at whose malloc it is.
+if have "$PKG_CONFIG"; then
+	PKG_CONFIG_LIBDIR=$dest$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest
+	export PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR
+	flags=$($PKG_CONFIG --cflags --libs hz)
+	ok $? "pkg-config knows hz: $flags"
+	is "$($PKG_CONFIG --modversion hz)" "$(sed -n 's/^#define PACKAGE_VERSION "\(.*\)"/\1/p' config.h)" \
+		"pkg-config gives the version"
+	cat >"$work/user.c" <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <hz/hz.h>
+
+int main(void)
+{
+	Dl_info info;
+	void *p = malloc(100);
+
+	if (p == NULL || !dladdr((void *)malloc, &info))
+		return 1;
+	free(p);
+	puts(info.dli_fname);
+	return 0;
+}
+END
+	# shellcheck disable=SC2086  # a list of flags
+	$CC -Wall -Werror -fPIE -o "$work/user" "$work/user.c" $flags -ldl 2>"$work/log"
+	ok $? "a program compiles with these flags"
+	note <"$work/log"
+	is "$(LD_LIBRARY_PATH=$dest$libdir "$work/user")" "$dest$libdir/libhz.so.0" \
+		"and gets its memory from the installed library"
+	is "$(LD_PRELOAD=$dest$libdir/libhz.so.0 sh -c 'echo works')" works \
+		"the installed library can be preloaded"
+else
+	skip "no pkg-config here"
+fi
+
+$MAKE -s uninstall DESTDIR="$dest" >"$work/log" 2>&1
+is "$(find "$dest" -type f -o -type l)" "" "make uninstall leaves no file"
+
+done_testing
