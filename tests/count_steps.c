@@ -33,13 +33,12 @@
 enum { EXIT_REFUSED = 77, EXIT_USAGE = 99 };
 
 /* The program counter of a stopped thread, 0 when it cannot be read. */
-static uintptr_t
-program_counter(pid_t tid)
+static uintptr_t program_counter(pid_t tid)
 {
 #if defined(__x86_64__)
 	errno = 0;
 	return (uintptr_t)ptrace(PTRACE_PEEKUSER, tid,
-	    (void *)offsetof(struct user_regs_struct, rip), NULL);
+				 (void *)offsetof(struct user_regs_struct, rip), NULL);
 #else
 	(void)tid;
 	return 0;
@@ -47,8 +46,7 @@ program_counter(pid_t tid)
 }
 
 /* Both sides on one processor: a step is then a plain context switch. */
-static void
-pin_to_one_cpu(void)
+static void pin_to_one_cpu(void)
 {
 	cpu_set_t allowed, one;
 	int cpu;
@@ -63,8 +61,7 @@ pin_to_one_cpu(void)
 	sched_setaffinity(0, sizeof one, &one);
 }
 
-static void
-child_exec(char **argv)
+static void child_exec(char **argv)
 {
 	const char *preload = getenv("STEP_PRELOAD");
 
@@ -82,15 +79,14 @@ child_exec(char **argv)
 }
 
 /* One stop of a tracee: counts a step, returns the signal to hand on. */
-static int
-handle_stop(pid_t tid, int status, uintptr_t *last_pc, long *steps)
+static int handle_stop(pid_t tid, int status, uintptr_t *last_pc, long *steps)
 {
 	int signal = WSTOPSIG(status);
 	uintptr_t pc;
 
 	if (signal != SIGTRAP)
 		return signal == SIGSTOP ? 0 : signal;
-	if (status >> 16 != 0)                  /* exec or clone event */
+	if (status >> 16 != 0) /* exec or clone event */
 		return 0;
 	pc = program_counter(tid);
 	if (pc == 0 || pc != *last_pc)
@@ -100,8 +96,7 @@ handle_stop(pid_t tid, int status, uintptr_t *last_pc, long *steps)
 }
 
 /* Steps of one run, -1 when tracing is refused. */
-static long
-count_run(char **argv)
+static long count_run(char **argv)
 {
 	uintptr_t last_pc = 0;
 	long steps = 0;
@@ -110,11 +105,10 @@ count_run(char **argv)
 
 	if (child == 0)
 		child_exec(argv);
-	if (child < 0 || waitpid(child, &status, 0) != child ||
-	    !WIFSTOPPED(status))
+	if (child < 0 || waitpid(child, &status, 0) != child || !WIFSTOPPED(status))
 		return -1;
-	ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)(PTRACE_O_EXITKILL |
-	    PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE));
+	ptrace(PTRACE_SETOPTIONS, child, NULL,
+	       (void *)(PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE));
 	ptrace(PTRACE_CONT, child, NULL, NULL);
 	while ((tid = waitpid(-1, &status, __WALL)) > 0) {
 		int signal;
@@ -125,13 +119,12 @@ count_run(char **argv)
 			started = 1;
 		signal = handle_stop(tid, status, &last_pc, &steps);
 		ptrace(started ? PTRACE_SINGLESTEP : PTRACE_CONT, tid, NULL,
-		    (void *)(intptr_t)signal);
+		       (void *)(intptr_t)signal);
 	}
 	return steps;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	long best = -1, runs = 1;
 	int option;

@@ -34,9 +34,9 @@
 #include "alloc_names.h"
 
 enum {
-	WARM_PAIRS = 2000,      /* before a size is counted */
-	COUNTED_PAIRS = 16,     /* each must be within the gate */
-	WARM_ROUNDS = 8,        /* of a foreign exchange, to a steady state */
+	WARM_PAIRS = 2000,  /* before a size is counted */
+	COUNTED_PAIRS = 16, /* each must be within the gate */
+	WARM_ROUNDS = 8,    /* of a foreign exchange, to a steady state */
 	FOREIGN_BLOCKS = 1024,
 	HANDED_BLOCKS = 4096,
 	BATCH_BLOCKS = 4096,
@@ -54,18 +54,18 @@ enum function { MALLOC, FREE, CALLOC, REALLOC, ALIGNED_ALLOC, NFUNCTIONS };
 
 /* What was counted inside one function since the last reset. */
 struct counter {
-	uintptr_t entry;        /* its first instruction */
+	uintptr_t entry; /* its first instruction */
 	unsigned long calls;
-	unsigned long steps;    /* of all calls */
-	unsigned long most;     /* of one call */
-	unsigned long locked;   /* bus-locking instructions of all calls */
+	unsigned long steps;  /* of all calls */
+	unsigned long most;   /* of one call */
+	unsigned long locked; /* bus-locking instructions of all calls */
 };
 
 static struct counter counters[NFUNCTIONS];
 
 /* The call being stepped; written by the handler alone. */
 static struct {
-	struct counter *in;     /* NULL: in the caller */
+	struct counter *in; /* NULL: in the caller */
 	uintptr_t return_pc, return_sp, last_pc;
 	unsigned long steps;
 } call;
@@ -77,8 +77,7 @@ static int report_only;
  * Does the instruction lock the bus?  A lock prefix, or an xchg with memory,
  * which locks without one.
  */
-static int
-locks_bus(uintptr_t pc)
+static int locks_bus(uintptr_t pc)
 {
 	const unsigned char *code = (const unsigned char *)pc;
 
@@ -86,21 +85,26 @@ locks_bus(uintptr_t pc)
 		switch (*code) {
 		case 0xf0:
 			return 1;
-		case 0x26: case 0x2e: case 0x36: case 0x3e:
-		case 0x64: case 0x65: case 0x66: case 0x67:
-		case 0xf2: case 0xf3:
+		case 0x26:
+		case 0x2e:
+		case 0x36:
+		case 0x3e:
+		case 0x64:
+		case 0x65:
+		case 0x66:
+		case 0x67:
+		case 0xf2:
+		case 0xf3:
 			continue;
 		}
 		break;
 	}
-	if ((code[0] & 0xf0) == 0x40)           /* REX */
+	if ((code[0] & 0xf0) == 0x40) /* REX */
 		code++;
-	return (code[0] == 0x86 || code[0] == 0x87) &&
-	    (code[1] & 0xc0) != 0xc0;
+	return (code[0] == 0x86 || code[0] == 0x87) && (code[1] & 0xc0) != 0xc0;
 }
 
-static void
-enter_call(uintptr_t pc, uintptr_t sp)
+static void enter_call(uintptr_t pc, uintptr_t sp)
 {
 	int i;
 
@@ -117,8 +121,7 @@ enter_call(uintptr_t pc, uintptr_t sp)
 	}
 }
 
-static void
-leave_call(void)
+static void leave_call(void)
 {
 	call.in->calls++;
 	call.in->steps += call.steps;
@@ -128,8 +131,7 @@ leave_call(void)
 }
 
 /* After each instruction; pc is the one to be executed next. */
-static void
-on_step(int signal, siginfo_t *info, void *context)
+static void on_step(int signal, siginfo_t *info, void *context)
 {
 	const ucontext_t *state = context;
 	uintptr_t pc = (uintptr_t)state->uc_mcontext.gregs[REG_RIP];
@@ -141,7 +143,7 @@ on_step(int signal, siginfo_t *info, void *context)
 		enter_call(pc, sp);
 		return;
 	}
-	if (pc == call.last_pc)         /* a repeated string instruction */
+	if (pc == call.last_pc) /* a repeated string instruction */
 		return;
 	call.last_pc = pc;
 	call.steps++;
@@ -152,34 +154,29 @@ on_step(int signal, siginfo_t *info, void *context)
 }
 
 /* The trap flag; 128 bytes below the stack pointer may be in use. */
-static inline void
-stepping_on(void)
+static inline void stepping_on(void)
 {
-	__asm__ volatile ("subq $128, %%rsp\n\tpushfq\n\t"
-	    "orq $0x100, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp"
-	    ::: "memory", "cc");
+	__asm__ volatile("subq $128, %%rsp\n\tpushfq\n\t"
+			 "orq $0x100, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp" ::
+				 : "memory", "cc");
 }
 
-static inline void
-stepping_off(void)
+static inline void stepping_off(void)
 {
-	__asm__ volatile ("subq $128, %%rsp\n\tpushfq\n\t"
-	    "andq $~0x100, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp"
-	    ::: "memory", "cc");
+	__asm__ volatile("subq $128, %%rsp\n\tpushfq\n\t"
+			 "andq $~0x100, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp" ::
+				 : "memory", "cc");
 }
 
-static void
-reset_counters(void)
+static void reset_counters(void)
 {
 	int i;
 
 	for (i = 0; i < NFUNCTIONS; i++)
-		counters[i].calls = counters[i].steps = counters[i].most =
-		    counters[i].locked = 0;
+		counters[i].calls = counters[i].steps = counters[i].most = counters[i].locked = 0;
 }
 
-static void
-find_functions(void)
+static void find_functions(void)
 {
 	static const char *const names[NFUNCTIONS] = {
 		"malloc", "free", "calloc", "realloc", "aligned_alloc",
@@ -199,8 +196,7 @@ find_functions(void)
 }
 
 /* The mean of what was counted, in steps per object. */
-static double
-mean(enum function first, enum function second, unsigned long objects)
+static double mean(enum function first, enum function second, unsigned long objects)
 {
 	unsigned long steps = counters[first].steps;
 
@@ -209,8 +205,7 @@ mean(enum function first, enum function second, unsigned long objects)
 	return (double)steps / (double)objects;
 }
 
-static void __attribute__((format(printf, 2, 3)))
-figure(double value, const char *format, ...)
+static void __attribute__((format(printf, 2, 3))) figure(double value, const char *format, ...)
 {
 	char name[64];
 	va_list args;
@@ -225,21 +220,21 @@ figure(double value, const char *format, ...)
 }
 
 /* mean <= limit; the figure is printed either way. */
-static void
-gate(double value, double limit, const char *name, size_t size)
+static void gate(double value, double limit, const char *name, size_t size)
 {
 	figure(value, "%s_%zu", name, size);
 	if (!report_only)
-		ok(value <= limit, "%s of %zu bytes: %.2f instructions, "
-		    "at most %.2f", name, size, value, limit);
+		ok(value <= limit,
+		   "%s of %zu bytes: %.2f instructions, "
+		   "at most %.2f",
+		   name, size, value, limit);
 }
 
 /* ------------------------------------------------------ the own thread -- */
 
-static void * volatile kept;            /* keeps pairs from being elided */
+static void *volatile kept; /* keeps pairs from being elided */
 
-static void
-pairs(size_t size, int count)
+static void pairs(size_t size, int count)
 {
 	while (count-- > 0) {
 		kept = malloc(size);
@@ -247,8 +242,7 @@ pairs(size_t size, int count)
 	}
 }
 
-static void
-check_pairs(void)
+static void check_pairs(void)
 {
 	static const size_t sizes[] = {
 		16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536,
@@ -264,17 +258,13 @@ check_pairs(void)
 		if (counters[MALLOC].calls != COUNTED_PAIRS ||
 		    counters[FREE].calls != COUNTED_PAIRS)
 			tap_bail("saw %lu mallocs and %lu frees of %d pairs",
-			    counters[MALLOC].calls, counters[FREE].calls,
-			    COUNTED_PAIRS);
-		gate((double)counters[MALLOC].most, MALLOC_LIMIT, "malloc",
-		    sizes[i]);
-		gate((double)counters[FREE].most, FREE_LIMIT, "free",
-		    sizes[i]);
+				 counters[MALLOC].calls, counters[FREE].calls, COUNTED_PAIRS);
+		gate((double)counters[MALLOC].most, MALLOC_LIMIT, "malloc", sizes[i]);
+		gate((double)counters[FREE].most, FREE_LIMIT, "free", sizes[i]);
 	}
 }
 
-static void
-batch(size_t size)
+static void batch(size_t size)
 {
 	int i;
 
@@ -284,8 +274,7 @@ batch(size_t size)
 		free(blocks[i]);
 }
 
-static void
-report_batch(void)
+static void report_batch(void)
 {
 	int i;
 
@@ -300,16 +289,14 @@ report_batch(void)
 
 static uint32_t random_state = 1;
 
-static uint32_t
-random_below(uint32_t bound)
+static uint32_t random_below(uint32_t bound)
 {
 	random_state = random_state * 1664525u + 1013904223u;
 	return (uint32_t)((uint64_t)random_state * bound >> 32);
 }
 
 /* Replace random ones among the live; sizes uniform in 16..limit. */
-static void
-churn(int count, uint32_t limit)
+static void churn(int count, uint32_t limit)
 {
 	while (count-- > 0) {
 		uint32_t i = random_below(CHURN_LIVE);
@@ -319,8 +306,7 @@ churn(int count, uint32_t limit)
 	}
 }
 
-static void
-report_churn(uint32_t limit)
+static void report_churn(uint32_t limit)
 {
 	int i;
 
@@ -335,8 +321,7 @@ report_churn(uint32_t limit)
 		free(blocks[i]);
 }
 
-static void
-callocs(int count)
+static void callocs(int count)
 {
 	while (count-- > 0) {
 		kept = calloc(1, 64);
@@ -344,8 +329,7 @@ callocs(int count)
 	}
 }
 
-static void
-aligned(int count)
+static void aligned(int count)
 {
 	while (count-- > 0) {
 		kept = aligned_alloc(64, 192);
@@ -353,8 +337,7 @@ aligned(int count)
 	}
 }
 
-static void
-reallocs(int count)
+static void reallocs(int count)
 {
 	while (count-- > 0) {
 		kept = malloc(16);
@@ -364,8 +347,7 @@ reallocs(int count)
 	}
 }
 
-static void
-report_kind(void (*kind)(int), const char *name)
+static void report_kind(void (*kind)(int), const char *name)
 {
 	int i;
 	unsigned long steps = 0;
@@ -385,12 +367,11 @@ report_kind(void (*kind)(int), const char *name)
 /* Main posts go with the work set up, the other posts done. */
 static struct {
 	sem_t go, done;
-	int count;              /* blocks to free; 0: end */
-	int step;               /* count the instructions */
+	int count; /* blocks to free; 0: end */
+	int step;  /* count the instructions */
 } other;
 
-static void *
-free_for_others(void *unused)
+static void *free_for_others(void *unused)
 {
 	(void)unused;
 	for (;;) {
@@ -409,8 +390,7 @@ free_for_others(void *unused)
 	}
 }
 
-static void
-other_frees(int count, int step)
+static void other_frees(int count, int step)
 {
 	other.count = count;
 	other.step = step;
@@ -421,8 +401,7 @@ other_frees(int count, int step)
 		continue;
 }
 
-static void
-fill_blocks(size_t size, int count)
+static void fill_blocks(size_t size, int count)
 {
 	int i;
 
@@ -430,8 +409,7 @@ fill_blocks(size_t size, int count)
 		blocks[i] = malloc(size);
 }
 
-static void
-check_foreign(size_t size, int gated)
+static void check_foreign(size_t size, int gated)
 {
 	unsigned long locked;
 	int i;
@@ -444,25 +422,22 @@ check_foreign(size_t size, int gated)
 	reset_counters();
 	other_frees(FOREIGN_BLOCKS, 1);
 	locked = counters[FREE].locked;
-	figure((double)locked * OBJECTS_PER_LOCK / FOREIGN_BLOCKS,
-	    "foreign_locked_per_%d_%zu", OBJECTS_PER_LOCK, size);
+	figure((double)locked * OBJECTS_PER_LOCK / FOREIGN_BLOCKS, "foreign_locked_per_%d_%zu",
+	       OBJECTS_PER_LOCK, size);
 	if (!gated) {
-		figure(mean(FREE, FREE, FOREIGN_BLOCKS), "foreign_free_%zu",
-		    size);
+		figure(mean(FREE, FREE, FOREIGN_BLOCKS), "foreign_free_%zu", size);
 		return;
 	}
-	gate(mean(FREE, FREE, FOREIGN_BLOCKS), FOREIGN_LIMIT, "foreign_free",
-	    size);
+	gate(mean(FREE, FREE, FOREIGN_BLOCKS), FOREIGN_LIMIT, "foreign_free", size);
 	if (!report_only)
 		ok(locked * OBJECTS_PER_LOCK <= FOREIGN_BLOCKS,
-		    "%lu locked instructions in %d foreign frees of %zu "
-		    "bytes, at most one per %d", locked, FOREIGN_BLOCKS,
-		    size, OBJECTS_PER_LOCK);
+		   "%lu locked instructions in %d foreign frees of %zu "
+		   "bytes, at most one per %d",
+		   locked, FOREIGN_BLOCKS, size, OBJECTS_PER_LOCK);
 }
 
 /* In the steady state each malloc reuses what the other thread freed. */
-static void
-check_handover(size_t size)
+static void check_handover(size_t size)
 {
 	int i;
 
@@ -475,15 +450,12 @@ check_handover(size_t size)
 	fill_blocks(size, HANDED_BLOCKS);
 	stepping_off();
 	other_frees(HANDED_BLOCKS, 1);
-	figure(mean(MALLOC, MALLOC, HANDED_BLOCKS), "handover_malloc_%zu",
-	    size);
+	figure(mean(MALLOC, MALLOC, HANDED_BLOCKS), "handover_malloc_%zu", size);
 	figure(mean(FREE, FREE, HANDED_BLOCKS), "handover_free_%zu", size);
-	gate(mean(MALLOC, FREE, HANDED_BLOCKS), HANDOVER_LIMIT, "handover",
-	    size);
+	gate(mean(MALLOC, FREE, HANDED_BLOCKS), HANDOVER_LIMIT, "handover", size);
 }
 
-static void
-check_two_threads(void)
+static void check_two_threads(void)
 {
 	pthread_t thread;
 
@@ -500,8 +472,7 @@ check_two_threads(void)
 	pthread_join(thread, NULL);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	report_only = argc > 1 && strcmp(argv[1], "--report") == 0;
 #if !defined(__OPTIMIZE__)
@@ -522,8 +493,7 @@ main(int argc, char **argv)
 
 #else
 
-int
-main(void)
+int main(void)
 {
 	tap_skip_all("counts instructions on x86-64 only");
 }

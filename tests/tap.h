@@ -42,18 +42,17 @@
 enum {
 	TAP_EXIT_FAIL = 1,
 	TAP_EXIT_HARD = 99,
-	TAP_LINE = 512,         /* longest line; what is longer is cut */
+	TAP_LINE = 512, /* longest line; what is longer is cut */
 };
 
 static struct {
-	int planned;            /* tests announced; 0: by tap_done */
-	int run;                /* ok/not ok lines so far */
-	int failed;             /* not ok lines so far */
+	int planned; /* tests announced; 0: by tap_done */
+	int run;     /* ok/not ok lines so far */
+	int failed;  /* not ok lines so far */
 } tap_state;
 
 /* Write all of it; a harness that cannot report can only give up. */
-static inline void
-tap_emit(const char *text, size_t length)
+static inline void tap_emit(const char *text, size_t length)
 {
 	while (length > 0) {
 		ssize_t done = write(STDOUT_FILENO, text, length);
@@ -68,8 +67,7 @@ tap_emit(const char *text, size_t length)
 }
 
 /* prefix, formatted text, newline: one line, one write, errno kept. */
-static inline void
-tap_vline(const char *prefix, const char *format, va_list args)
+static inline void tap_vline(const char *prefix, const char *format, va_list args)
 {
 	char line[TAP_LINE];
 	size_t used = strlen(prefix);
@@ -86,8 +84,7 @@ tap_vline(const char *prefix, const char *format, va_list args)
 	errno = saved;
 }
 
-static inline void __attribute__((format(printf, 1, 2)))
-tap_line(const char *format, ...)
+static inline void __attribute__((format(printf, 1, 2))) tap_line(const char *format, ...)
 {
 	va_list args;
 
@@ -97,8 +94,7 @@ tap_line(const char *format, ...)
 }
 
 /* A diagnostic: "# text". */
-static inline void __attribute__((format(printf, 1, 2)))
-diag(const char *format, ...)
+static inline void __attribute__((format(printf, 1, 2))) diag(const char *format, ...)
 {
 	va_list args;
 
@@ -107,22 +103,19 @@ diag(const char *format, ...)
 	va_end(args);
 }
 
-static inline void
-tap_plan(int tests)
+static inline void tap_plan(int tests)
 {
 	tap_state.planned = tests;
 	tap_line("1..%d", tests);
 }
 
 /* The end of main: prints a missing plan, returns the exit code. */
-static inline int
-tap_done(void)
+static inline int tap_done(void)
 {
 	if (tap_state.planned == 0) {
 		tap_plan(tap_state.run);
 	} else if (tap_state.planned != tap_state.run) {
-		diag("planned %d tests, ran %d", tap_state.planned,
-		    tap_state.run);
+		diag("planned %d tests, ran %d", tap_state.planned, tap_state.run);
 		return TAP_EXIT_HARD;
 	}
 	if (tap_state.failed != 0)
@@ -143,8 +136,7 @@ tap_skip_all(const char *format, ...)
 }
 
 /* The test itself is broken or cannot go on: not a verdict on malloc. */
-static inline void __attribute__((format(printf, 1, 2), noreturn))
-tap_bail(const char *format, ...)
+static inline void __attribute__((format(printf, 1, 2), noreturn)) tap_bail(const char *format, ...)
 {
 	va_list args;
 
@@ -154,22 +146,19 @@ tap_bail(const char *format, ...)
 	_exit(TAP_EXIT_HARD);
 }
 
-static inline int
-tap_vresult(int passed, const char *format, va_list args)
+static inline int tap_vresult(int passed, const char *format, va_list args)
 {
 	char prefix[32];
 
 	tap_state.run++;
 	if (!passed)
 		tap_state.failed++;
-	snprintf(prefix, sizeof prefix, "%sok %d - ", passed ? "" : "not ",
-	    tap_state.run);
+	snprintf(prefix, sizeof prefix, "%sok %d - ", passed ? "" : "not ", tap_state.run);
 	tap_vline(prefix, format, args);
 	return passed;
 }
 
-static inline int __attribute__((format(printf, 2, 3)))
-ok(int passed, const char *format, ...)
+static inline int __attribute__((format(printf, 2, 3))) ok(int passed, const char *format, ...)
 {
 	va_list args;
 
