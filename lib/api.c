@@ -21,7 +21,6 @@
 #include "api.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "error.h"
 #include "pressure.h"
@@ -147,20 +146,6 @@ static size_t usable_or_die(const void *p, const char *function)
 	return n;
 }
 
-typedef long long v16 __attribute__((vector_size(16), may_alias));
-
-/* Blocks are 16-byte aligned and multiples of 16 long. */
-static void zero(void *p, size_t n)
-{
-	v16 *at = p, *end = (v16 *)((char *)p + hz_round_up(n, 16));
-	if (n > 512) {
-		memset(p, 0, n);
-		return;
-	}
-	for (; at < end; at++)
-		*at = (v16){ 0 };
-}
-
 HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 {
 	size_t n;
@@ -172,7 +157,7 @@ HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 	}
 	void *p = HZ_API(malloc)(n);
 	if (likely(p))
-		zero(p, n);
+		hz_zero(p, n);
 	return p;
 }
 
@@ -181,7 +166,7 @@ static void *realloc_copy(void *p, size_t n, size_t keep)
 {
 	void *q = HZ_API(malloc)(n);
 	if (likely(q)) {
-		memcpy(q, p, keep);
+		hz_copy(q, p, keep);
 		HZ_API(free)(p);
 	}
 	return q;

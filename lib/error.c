@@ -9,8 +9,6 @@
  */
 #include "error.h"
 
-#include <stdlib.h>
-
 static char *append(char *at, const char *end, const char *text)
 {
 	while (*text && at < end)
@@ -36,5 +34,5 @@ _Noreturn HZ_COLD void hz_die(const char *function, const void *p, const char *r
 	at = append(at, end, reason);
 	*at++ = '\n';
 	hz_os_write(2, line, (size_t)(at - line));
-	abort();
+	hz_os_abort();
 }

@@ -35,11 +35,11 @@ enum {
 /* Bottom of every magazine that has no array yet. */
 static void *const no_block[1];
 #define NO_BLOCK ((void **)(uintptr_t)no_block) /* read only, whatever its type */
-#define EMPTY { .top = NO_BLOCK, .limit = NO_BLOCK }
 
 __thread struct hz_tls hz_tls = {
 	.owner = (uint32_t)HZ_OWNER_NONE,
-	.mag = { [0 ... HZ_CLASSES - 1] = EMPTY },
+	/* limit stays NULL: a thread without a heap never asks for it */
+	.mag = { [0 ... HZ_CLASSES - 1] = { .top = NO_BLOCK } },
 };
 
 static struct {

@@ -17,8 +17,6 @@
 
 #include "pressure.h"
 
-#include <string.h>
-
 enum {
 	/* Pages are moved instead of copied from here on: the call costs what
 	 * copying about 100 KiB into fresh pages does. */
@@ -199,7 +197,7 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 			return direct_alloc(n, align);
 	}
 	if (zero && !r->zero)
-		memset(r->base, 0, n);
+		hz_zero(r->base, n);
 	return r->base;
 }
 

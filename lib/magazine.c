@@ -324,7 +324,7 @@ void hz_mag_sent(uint32_t owner)
 void hz_heap_give(void *p, uint32_t tag)
 {
 	hz_heap_enter();
-	struct hz_heap *h = hz_tls.heap;
+	struct hz_heap *h = hz_heap_own();
 	if (!h) {
 		hz_mag_free_direct(p);
 		return;

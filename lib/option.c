@@ -2,28 +2,27 @@
 /*
  * option.c - the table of options and its one reader.
  *
- *      environ  --HZ_NAME=value-->  table row  -->  hz_option.field
+ *      secure_getenv(HZ_NAME)  -->  table row  -->  hz_option.field
  *
  * Invariants: no allocation; values out of range are ignored whole; nothing is
- * read when the kernel says AT_SECURE.  It refuses to look anywhere else: no
+ * read when the kernel says AT_SECURE, nor before libc has its environment.  It refuses to look anywhere else: no
  * file is opened.
  */
 #include "option.h"
 
-#include <sys/auxv.h>
-#include <unistd.h>
+#include <stdlib.h>
 
 struct hz_options hz_option = { .arena_bytes = HZ_ARENA_SIZE_DEFAULT };
 
 static const struct row {
-	const char *name; /* behind HZ_ */
+	const char *name;
 	size_t *value;
 	size_t least, most; /* bytes */
 	const char *help;
 } rows[] = {
 	/* Below 256 KiB not even a small program's slabs fit one arena; 8 TiB of
 	 * 4 KiB pages are what 31-bit page numbers name. */
-	{ "ARENA_SIZE", &hz_option.arena_bytes, HZ_LANE_ARENA_MIN_BYTES, 8192 * HZ_GIB,
+	{ "HZ_ARENA_SIZE", &hz_option.arena_bytes, HZ_LANE_ARENA_MIN_BYTES, 8192 * HZ_GIB,
 	  "address space reserved for the first arena, bytes or with K, M, G, T" },
 };
 
@@ -59,26 +58,12 @@ static bool size_of(const char *text, size_t *out)
 	return !*text && *out >> shift == n;
 }
 
-/* What follows `name=` in entry, or NULL. */
-static const char *value_of(const char *entry, const char *name)
-{
-	while (*name && *entry == *name)
-		entry++, name++;
-	return !*name && *entry == '=' ? entry + 1 : NULL;
-}
-
 void hz_option_read(void)
 {
-	if (!environ || getauxval(AT_SECURE))
-		return;
-	for (char **e = environ; *e; e++) {
-		if ((*e)[0] != 'H' || (*e)[1] != 'Z' || (*e)[2] != '_')
-			continue;
-		for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-			const char *text = value_of(*e + 3, rows[i].name);
-			size_t n;
-			if (text && size_of(text, &n) && n >= rows[i].least && n <= rows[i].most)
-				*rows[i].value = n;
-		}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const char *text = secure_getenv(rows[i].name);
+		size_t n;
+		if (text && size_of(text, &n) && n >= rows[i].least && n <= rows[i].most)
+			*rows[i].value = n;
 	}
 }

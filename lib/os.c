@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -103,18 +104,18 @@ static long counted(uint64_t *count, long nr, long a, long b, long c, long d, lo
 	return ret;
 }
 
+#if !defined(__x86_64__)
 size_t hz_os_page_bytes(void)
 {
 	static size_t bytes; /* written once with the same value by anybody */
 	size_t b = hz_load(&bytes);
 	if (!b) {
-		b = getauxval(AT_PAGESZ);
-		if (b < HZ_PAGE)
-			b = HZ_PAGE;
+		b = hz_max(getauxval(AT_PAGESZ), HZ_PAGE);
 		hz_store(&bytes, b);
 	}
 	return b;
 }
+#endif
 
 static void *map(size_t bytes, int prot, int flags)
 {
@@ -220,6 +221,21 @@ void hz_os_write(int fd, const char *text, size_t n)
 int hz_os_pid(void)
 {
 	return (int)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+_Noreturn void hz_os_abort(void)
+{
+	/* Kernel's structure: handler, flags, restorer, mask. */
+	static const unsigned long plain[4]; /* SIG_DFL */
+	unsigned long only = 1UL << (SIGABRT - 1);
+	for (int round = 0; round < 2; round++) {
+		call(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only, 0, sizeof(only), 0, 0);
+		call(SYS_tgkill, hz_os_pid(), call(SYS_gettid, 0, 0, 0, 0, 0, 0), SIGABRT, 0, 0, 0);
+		/* A handler returned, or it was ignored: not the second time. */
+		call(SYS_rt_sigaction, SIGABRT, (long)plain, 0, sizeof(only), 0, 0);
+	}
+	for (;;)
+		__builtin_trap();
 }
 
 void hz_lock_wait(struct hz_lock *lock, uint32_t me)

@@ -53,7 +53,18 @@ uint64_t hz_os_now_ms(void);
 /* One write() of the whole text to a descriptor; errors are ignored. */
 void hz_os_write(int fd, const char *text, size_t n);
 int hz_os_pid(void);
+/* Ends the process with SIGABRT as abort() does, handler and all. */
+_Noreturn void hz_os_abort(void);
+
+/* The kernel's page in bytes; 4 KiB on x86-64, asked of the kernel elsewhere. */
+#if defined(__x86_64__)
+static inline size_t hz_os_page_bytes(void)
+{
+	return HZ_PAGE;
+}
+#else
 size_t hz_os_page_bytes(void);
+#endif
 
 /* Calls asked of the kernel so far, by kind, for reports. */
 struct hz_os_counts {

@@ -184,13 +184,20 @@ static void to_fd(struct hz_text *t, size_t n)
 	hz_os_write(t->fd, t->line, n);
 }
 
-static void row(struct hz_text *t, const char *name, uint64_t bytes, const char *what)
+/* A name and a number in columns. */
+static void column(struct hz_text *t, const char *name, uint64_t n)
 {
+	size_t from = t->used;
 	hz_text_word(t, "  ");
 	hz_text_word(t, name);
-	for (size_t n = __builtin_strlen(name); n < 14; n++)
+	while (t->used < from + 16)
 		hz_text_word(t, " ");
-	hz_text_number(t, bytes >> 10, 10);
+	hz_text_number(t, n, 10);
+}
+
+static void row(struct hz_text *t, const char *name, uint64_t bytes, const char *what)
+{
+	column(t, name, bytes >> 10);
 	hz_text_word(t, " KiB  ");
 	hz_text_word(t, what);
 	hz_text_end(t);
@@ -198,11 +205,7 @@ static void row(struct hz_text *t, const char *name, uint64_t bytes, const char 
 
 static void count(struct hz_text *t, const char *name, uint64_t n)
 {
-	hz_text_word(t, "  ");
-	hz_text_word(t, name);
-	for (size_t i = __builtin_strlen(name); i < 14; i++)
-		hz_text_word(t, " ");
-	hz_text_number(t, n, 10);
+	column(t, name, n);
 	hz_text_end(t);
 }
 
