@@ -83,7 +83,7 @@ static inline uint64_t pattern(uint64_t mark, size_t at)
 
 static inline void fill(void *p, size_t n, uint64_t mark)
 {
-	unsigned char *byte = p;
+	unsigned char *byte = (unsigned char *)p;
 	size_t i;
 	for (i = 0; i + 8 <= n; i += 8) {
 		uint64_t word = pattern(mark, i);
@@ -95,7 +95,7 @@ static inline void fill(void *p, size_t n, uint64_t mark)
 
 static inline int intact(const void *p, size_t n, uint64_t mark)
 {
-	const unsigned char *byte = p;
+	const unsigned char *byte = (const unsigned char *)p;
 	size_t i;
 	for (i = 0; i + 8 <= n; i += 8) {
 		uint64_t word = pattern(mark, i);
@@ -117,7 +117,7 @@ static inline int intact_prefix(const void *p, size_t n, uint64_t mark)
 
 static inline int all_zero(const void *p, size_t n)
 {
-	const unsigned char *byte = p;
+	const unsigned char *byte = (const unsigned char *)p;
 	for (size_t i = 0; i < n; i++)
 		if (byte[i])
 			return 0;
