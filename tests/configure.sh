@@ -40,7 +40,7 @@ refuses --enable-lanes=bogus 'valid lanes:.* balanced'
 refuses --enable-lanes=balanced,bogus 'unknown lane: bogus'
 refuses --enable-lanes= 'valid lanes:.* balanced'
 refuses --disable-lanes 'valid lanes:.* balanced'
-for size in 12Q 0 -1 '' 1023K 65T 010M 1.5G 64GB yes G 0x100000 99999999999999999999 999999999999999T; do
+for size in 12Q 0 -1 '' 1023K 9T 8193G 010M 1.5G 64GB yes G 0x100000 99999999999999999999 999999999999999T; do
 	refuses "--with-arena-size=$size" 'valid forms:.*K, M, G or T'
 done
 refuses --without-arena-size 'valid forms:.*K, M, G or T'
@@ -63,7 +63,7 @@ takes --disable-option-checking --enable-foo
 define() {
 	sed -n 's/^#define HZ_ARENA_SIZE_DEFAULT //p' config.h
 }
-for pair in 1M:1048576 268435456:268435456 3G:3221225472 64T:70368744177664; do
+for pair in 1M:1048576 268435456:268435456 3G:3221225472 8T:8796093022208; do
 	run --with-arena-size="${pair%%:*}"
 	is "$(define)" "${pair#*:}UL" "--with-arena-size=${pair%%:*} reaches config.h"
 done
