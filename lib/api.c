@@ -43,7 +43,8 @@ HZ_NOINLINE void *hz_malloc_slow(size_t n)
 	return likely(p) ? p : no_memory();
 }
 
-HZ_EXPORT void *HZ_API(malloc)(size_t n)
+/* The hit path, for every function that allocates. */
+static inline void *alloc(size_t n)
 {
 	if (unlikely(n >= hz_glance(hz_hot.small_limit)))
 		return hz_malloc_slow(n);
@@ -56,17 +57,21 @@ HZ_EXPORT void *HZ_API(malloc)(size_t n)
 	return p;
 }
 
+HZ_EXPORT void *HZ_API(malloc)(size_t n)
+{
+	return alloc(n);
+}
+
 /* A pointer outside arena 0's committed heap. */
 static HZ_NOINLINE void free_outside(void *p)
 {
 	if (!p)
 		return;
-	struct hz_arena *a = hz_arena_of(p);
-	uint32_t tag = a ? hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) : HZ_TAG_NONE;
+	uint32_t tag = hz_tag_of(p);
 	if (tag >= HZ_TAG_OWNER_ONE)
 		hz_heap_give(p, tag);
 	else if (!hz_large_free(p))
-		hz_die("free", p, a ? HZ_WHY_FREE_PAGE : HZ_WHY_FOREIGN);
+		hz_die("free", p, hz_page_of(p) ? HZ_WHY_FREE_PAGE : HZ_WHY_FOREIGN);
 }
 
 /* No small block: the start of a large one, or nothing of the program's. */
@@ -129,20 +134,19 @@ HZ_EXPORT void HZ_API(free)(void *p)
 }
 
 /* Usable bytes of the block at p; 0 if p is no block. */
-static size_t usable(const void *p)
+static inline size_t usable(const void *p)
 {
-	struct hz_arena *a = hz_arena_of(p);
-	uint32_t tag = a ? hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) : HZ_TAG_NONE;
-	if (tag >= HZ_TAG_OWNER_ONE)
+	uint32_t tag = hz_tag_of(p);
+	if (likely(tag >= HZ_TAG_OWNER_ONE))
 		return hz_classes[hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1))].bytes;
 	return hz_large_size(p);
 }
 
-static size_t usable_or_die(const void *p, const char *function)
+static inline size_t usable_or_die(const void *p, const char *function)
 {
 	size_t n = usable(p);
 	if (unlikely(!n))
-		hz_die(function, p, hz_arena_of(p) ? HZ_WHY_FREE_PAGE : HZ_WHY_FOREIGN);
+		hz_die(function, p, hz_page_of(p) ? HZ_WHY_FREE_PAGE : HZ_WHY_FOREIGN);
 	return n;
 }
 
@@ -155,7 +159,7 @@ HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 		void *p = n <= PTRDIFF_MAX ? hz_large_alloc(n, 1, true) : NULL;
 		return p ? p : no_memory();
 	}
-	void *p = HZ_API(malloc)(n);
+	void *p = alloc(n);
 	if (likely(p))
 		hz_zero(p, n);
 	return p;
@@ -164,7 +168,7 @@ HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 /* Moves the block to a new one of n bytes, keeping what fits both. */
 static void *realloc_copy(void *p, size_t n, size_t keep)
 {
-	void *q = HZ_API(malloc)(n);
+	void *q = alloc(n);
 	if (likely(q)) {
 		hz_copy(q, p, keep);
 		HZ_API(free)(p);
@@ -208,11 +212,10 @@ void *hz_aligned(size_t align, size_t n)
 {
 	if (unlikely(n > PTRDIFF_MAX || align > PTRDIFF_MAX))
 		return no_memory();
-	if (align <= 16)
-		return HZ_API(malloc)(n);
-	unsigned c = hz_class_of_aligned(n, align);
-	if (likely(c < HZ_CLASSES))
-		return HZ_API(malloc)(hz_classes[c].bytes);
+	/* See hz_class_of_aligned: the class of a multiple is one. */
+	size_t up = hz_round_up(n | !n, align);
+	if (likely(align <= HZ_PAGE && up <= HZ_CLASS_MAX_BYTES))
+		return alloc(up);
 	void *p = hz_large_alloc(n ? n : 1, align, false);
 	return p ? p : no_memory();
 }

@@ -201,6 +201,7 @@ bool hz_arena_init(size_t bytes)
 	arena.meta_next = a->base + mark;
 	arena.meta_end = a->base + FIRST_META_BYTES;
 	arena.meta_committed = FIRST_META_BYTES;
+	hz_hot.base = a->base;
 	hz_store_release(&hz_hot.start, a->start);
 	publish(a);
 	return true;
@@ -233,6 +234,18 @@ struct hz_arena *hz_arena_of(const void *p)
 			return a;
 	}
 	return NULL;
+}
+
+struct hz_page *hz_arena_page_elsewhere(const void *p)
+{
+	const struct hz_arena *a = p ? hz_arena_of(p) : NULL;
+	return a ? hz_arena_page(a, hz_arena_index(a, p)) : NULL;
+}
+
+uint32_t hz_arena_tag_elsewhere(const void *p)
+{
+	const struct hz_page *page = hz_arena_page_elsewhere(p);
+	return page ? hz_load(&page->tag) : (uint32_t)HZ_TAG_NONE;
 }
 
 void *hz_meta_alloc(size_t bytes)

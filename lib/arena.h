@@ -56,6 +56,7 @@ struct hz_hot {
 	char *start; /* arena 0's start; before that 1 */
 	uintptr_t floor; /* start-1-p above this is arena 0; ~committed bytes */
 	size_t small_limit; /* requests below this have a magazine; 0 = not yet */
+	char *base; /* arena 0's reservation: run records are numbered from here */
 };
 extern struct hz_hot hz_hot HZ_HIDDEN;
 
@@ -92,6 +93,28 @@ extern uint32_t *hz_fork_mark HZ_HIDDEN;
 
 /* The arena whose committed heap holds p, or NULL.  Any thread, no lock. */
 struct hz_arena *hz_arena_of(const void *p);
+
+/* The entry of the page p lies in; NULL outside of all committed heaps. */
+struct hz_page *hz_arena_page_elsewhere(const void *p);
+static inline struct hz_page *hz_page_of(const void *p)
+{
+	char *start = hz_glance(hz_hot.start);
+	intptr_t at = (intptr_t)((uintptr_t)start - 1 - (uintptr_t)p);
+	if (likely((uintptr_t)at > hz_glance(hz_hot.floor)))
+		return (struct hz_page *)start + (at >> HZ_PAGE_SHIFT);
+	return hz_arena_page_elsewhere(p);
+}
+
+/* The tag of that page; HZ_TAG_NONE outside. */
+uint32_t hz_arena_tag_elsewhere(const void *p);
+static inline uint32_t hz_tag_of(const void *p)
+{
+	char *start = hz_glance(hz_hot.start);
+	intptr_t at = (intptr_t)((uintptr_t)start - 1 - (uintptr_t)p);
+	if (likely((uintptr_t)at > hz_glance(hz_hot.floor)))
+		return hz_load(&((struct hz_page *)start)[at >> HZ_PAGE_SHIFT].tag);
+	return hz_arena_tag_elsewhere(p);
+}
 
 static inline struct hz_page *hz_arena_page(const struct hz_arena *a, size_t i)
 {

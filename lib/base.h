@@ -96,6 +96,8 @@ static inline void hz_zero(void *to, size_t n)
 		return;
 	}
 #endif
+	for (; end - at >= 4; at += 4)
+		at[0] = at[1] = at[2] = at[3] = (hz_v16){ 0 };
 	for (; at < end; at++)
 		*at = (hz_v16){ 0 };
 }
@@ -111,8 +113,23 @@ static inline void hz_copy(void *to, const void *from, size_t n)
 		return;
 	}
 #endif
+	for (; end - at >= 4; at += 4, src += 4) {
+		hz_v16 a = src[0], b = src[1], c = src[2], d = src[3];
+		at[0] = a, at[1] = b, at[2] = c, at[3] = d;
+	}
 	while (at < end)
 		*at++ = *src++;
+}
+
+/* Moves n words down in memory (to < from); the ranges may overlap. */
+static inline void hz_move_down(void **to, void **from, size_t n)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+#else
+	while (n--)
+		*to++ = *from++;
+#endif
 }
 
 #include "lane.h"

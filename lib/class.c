@@ -39,10 +39,9 @@ _Static_assert(HZ_OFFSET_FIRST + HZ_CLASSES * HZ_OFFSET_STEP <= 1024,
 
 unsigned hz_class_of_aligned(size_t n, size_t align)
 {
-	if (n > HZ_CLASS_MAX_BYTES || align > HZ_PAGE)
-		return HZ_CLASSES;
-	unsigned c = hz_class_of_size(n);
-	while (c < HZ_CLASSES && (hz_classes[c].bytes & (align - 1)))
-		c++;
-	return c;
+	/* The class of a multiple of the alignment is one itself: between 2^k
+	 * and 2^(k+1) classes are multiples of 2^(k-2), and larger powers of two
+	 * divide only 2^k and 1.5 * 2^k, which are classes. */
+	n = hz_round_up(n ? n : 1, align);
+	return n <= HZ_CLASS_MAX_BYTES && align <= HZ_PAGE ? hz_class_of_size(n) : HZ_CLASSES;
 }

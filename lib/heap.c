@@ -350,6 +350,7 @@ static void orphan(struct hz_heap *h)
 	}
 	for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
 		h->box.slot[i] = (struct hz_slot){ 0 };
+	h->spare = (struct hz_spare){ 0 };
 	h->next_idle = heaps.idle;
 	heaps.idle = h;
 	heaps.nidle++;
@@ -415,9 +416,9 @@ size_t hz_heap_magazine_bytes(struct hz_heap *h, size_t *blocks)
 	return bytes;
 }
 
-enum hz_slab_put hz_heap_probe(const struct hz_arena *a, const void *p)
+enum hz_slab_put hz_heap_probe(const void *p)
 {
-	struct hz_run *s = hz_run_at(a, p);
+	struct hz_run *s = hz_run_of(p);
 	if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
 		return HZ_PUT_INTERIOR;
 	return hz_slab_probe(s, p);
@@ -432,7 +433,7 @@ void hz_heap_check(struct hz_heap *h)
 			hz_assert(a[0] == NULL && m->top >= a && m->top <= m->limit);
 			hz_assert(m->limit == a + h->rounds[c]);
 			for (void **p = a + 1; p <= m->top; p++)
-				hz_assert(hz_heap_probe(hz_arena_of(*p), *p) == HZ_PUT_OK);
+				hz_assert(hz_heap_probe(*p) == HZ_PUT_OK);
 		}
 	}
 	hz_lock(&h->lock);

@@ -84,6 +84,7 @@ struct hz_heap {
 	uint16_t rounds[HZ_CLASSES]; /* capacity of each array; thread */
 	struct hz_shelf shelf[HZ_CLASSES]; /* lock */
 	struct hz_outbox box; /* thread */
+	struct hz_spare spare; /* empty batches; thread */
 };
 
 /* Hot fields of the calling thread.  On x86-64 the segment register does the
@@ -156,7 +157,7 @@ void hz_heap_overflow(void *p, uintptr_t offset);
 void hz_heap_give(void *p, uint32_t tag);
 /* Checks a pointer into slab pages: HZ_PUT_OK when it starts a block that may
  * be in use. Reads only. */
-enum hz_slab_put hz_heap_probe(const struct hz_arena *a, const void *p);
+enum hz_slab_put hz_heap_probe(const void *p);
 
 /* Gives back what the calling thread holds for itself. */
 void hz_heap_flush_own(void);

@@ -145,20 +145,12 @@ static void *direct_alloc(size_t n, size_t align)
 	return p;
 }
 
-static struct hz_page *first_page(const void *p)
-{
-	struct hz_arena *a = hz_arena_of(p);
-	return a ? hz_arena_page(a, hz_arena_index(a, p)) : NULL;
-}
-
 /* The run whose large block starts at p, or NULL. */
 static struct hz_run *run_of(const void *p)
 {
-	struct hz_arena *a = hz_arena_of(p);
-	if (!a || (uintptr_t)p & (HZ_PAGE - 1) ||
-	    hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) != HZ_TAG_LARGE)
+	if ((uintptr_t)p & (HZ_PAGE - 1) || hz_tag_of(p) != HZ_TAG_LARGE)
 		return NULL;
-	return hz_run_at(a, p);
+	return hz_run_of(p);
 }
 
 static struct hz_run *run_new(size_t n, size_t align)
@@ -167,7 +159,7 @@ static struct hz_run *run_new(size_t n, size_t align)
 	struct hz_run *r = hz_run_alloc(pages, apart, HZ_RUN_LARGE);
 	if (r) {
 		r->bytes = n;
-		hz_store(&first_page(r->base)->tag, HZ_TAG_LARGE);
+		hz_store(&hz_page_of(r->base)->tag, HZ_TAG_LARGE);
 	}
 	return r;
 }
@@ -214,7 +206,7 @@ bool hz_large_free(void *p)
 	if (r) {
 		uint32_t tag = HZ_TAG_LARGE;
 		/* Of two threads that free it at once one loses here. */
-		if (!__atomic_compare_exchange_n(&first_page(p)->tag, &tag, HZ_TAG_NONE, false,
+		if (!__atomic_compare_exchange_n(&hz_page_of(p)->tag, &tag, HZ_TAG_NONE, false,
 						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			return false;
 		hz_add(&hz_large_counts.frees, 1);
@@ -242,11 +234,11 @@ static void *move_run(struct hz_run *r, size_t n)
 	if (!to)
 		return NULL;
 	if (!hz_os_shift(r->base, old, to->base)) {
-		hz_store(&first_page(to->base)->tag, HZ_TAG_NONE);
+		hz_store(&hz_page_of(to->base)->tag, HZ_TAG_NONE);
 		run_drop(to);
 		return NULL;
 	}
-	hz_store(&first_page(r->base)->tag, HZ_TAG_NONE);
+	hz_store(&hz_page_of(r->base)->tag, HZ_TAG_NONE);
 	r->zero = true; /* its pages are gone: what is left reads as zero */
 	hz_run_free(r, 0);
 	hz_add(&hz_large_counts.moved, 1);

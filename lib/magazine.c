@@ -30,6 +30,10 @@ enum {
 	/* Bytes handed out ahead at most when a magazine grows by running
 	 * empty: eight pages, a few microseconds of page faults. */
 	AHEAD_BYTES = 32 << 10,
+	/* Blocks a magazine gives or takes at once, at most half of it: enough
+	 * to make the slow path's fixed cost vanish, few enough that a magazine
+	 * just too small by one does not move thousands each round. */
+	PORTION = 256,
 	/* Slabs opened anew or taken from in one refill. */
 	SLABS_PER_REFILL = 8,
 	/* Blocks given to other owners between two unlocks. */
@@ -137,33 +141,53 @@ static bool may_grow(const struct hz_heap *h, unsigned c)
 	return h->rounds[c] < rounds_max(c) && h->mag_bytes + more <= hz_pressure_share();
 }
 
+/* Room for more blocks of class c, if there may be any. */
+static bool grow(struct hz_heap *h, unsigned c)
+{
+	if (!h->array[c])
+		return resize(h, c, rounds_start(c));
+	return may_grow(h, c) && resize(h, c, h->rounds[c] * 2u + 1);
+}
+
+/* A slab that got blocks back: away if empty, else to the right list. */
+static void settle(struct hz_heap *h, struct hz_run *s)
+{
+	struct hz_shelf *shelf = &h->shelf[s->class_no];
+	if (hz_slab_empty(s)) {
+		hz_shelf_remove(shelf, s);
+		hz_slab_close(s);
+		hz_bump(&h->counts.closed, 1);
+	} else {
+		hz_shelf_place(shelf, s);
+	}
+}
+
 /* Frees blocks into slabs of heap h, whose lock is held.  Blocks whose slab
  * has another owner by now are moved to the front; returns how many. */
 static size_t put_blocks(struct hz_heap *h, void **blocks, size_t n)
 {
 	size_t strays = 0;
+	struct hz_run *s = NULL;
 	for (size_t i = 0; i < n; i++) {
 		void *p = blocks[i];
-		struct hz_arena *a = hz_arena_of(p);
-		struct hz_run *s = a ? hz_run_at(a, p) : NULL;
-		if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
-			hz_die("free", p, HZ_WHY_FREE_PAGE);
-		if (hz_load(&s->owner) != h->tag) {
-			blocks[strays++] = p;
-			continue;
+		if (!s || (size_t)((char *)p - s->base) >= (size_t)s->blocks * s->block_bytes) {
+			if (s)
+				settle(h, s);
+			s = hz_run_of(p);
+			if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
+				hz_die("free", p, HZ_WHY_FREE_PAGE);
+			if (hz_load(&s->owner) != h->tag) {
+				blocks[strays++] = p;
+				s = NULL;
+				continue;
+			}
 		}
 		enum hz_slab_put put = hz_slab_put(s, p);
 		if (unlikely(put != HZ_PUT_OK))
 			hz_die("free", p, put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_INTERIOR);
-		struct hz_shelf *shelf = &h->shelf[s->class_no];
-		if (hz_slab_empty(s)) {
-			hz_shelf_remove(shelf, s);
-			hz_slab_close(s);
-			hz_bump(&h->counts.closed, 1);
-		} else {
-			hz_shelf_place(shelf, s);
-		}
 	}
+	if (s)
+		settle(h, s);
 	return strays;
 }
 
@@ -172,8 +196,7 @@ static size_t put_blocks(struct hz_heap *h, void **blocks, size_t n)
 void hz_mag_free_direct(void *p)
 {
 	for (;;) {
-		struct hz_arena *a = hz_arena_of(p);
-		uint32_t tag = a ? hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) : 0;
+		uint32_t tag = hz_tag_of(p);
 		struct hz_inbox *inbox = hz_remote_inbox(tag >> HZ_TAG_OWNER_SHIFT);
 		if (!inbox || tag < HZ_TAG_OWNER_ONE)
 			hz_die("free", p, HZ_WHY_FREE_PAGE);
@@ -190,11 +213,8 @@ void hz_mag_free_direct(void *p)
 /* Blocks that turned out to be others', outside of any lock. */
 static void give_strays(void **blocks, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		void *p = blocks[i];
-		struct hz_arena *a = hz_arena_of(p);
-		hz_heap_give(p, hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag));
-	}
+	for (size_t i = 0; i < n; i++)
+		hz_heap_give(blocks[i], hz_tag_of(blocks[i]));
 }
 
 /* Takes the bottom n blocks out of a magazine. */
@@ -203,8 +223,7 @@ static void drop_bottom(struct hz_heap *h, unsigned c, size_t n)
 	struct hz_mag *m = &h->tls->mag[c];
 	void **a = h->array[c];
 	size_t held = (size_t)(m->top - a) - n;
-	for (size_t i = 1; i <= held; i++)
-		a[i] = a[i + n];
+	hz_move_down(a + 1, a + 1 + n, held);
 	m->top = a + held;
 }
 
@@ -244,20 +263,22 @@ void hz_mag_flush_all(struct hz_heap *h)
 	hz_pressure_freed();
 }
 
-/* Takes what others freed: into magazines with room, the rest into slabs. */
+/* Takes what others freed: into magazines, larger ones if the thread's share
+ * allows, the rest into slabs. */
 void hz_mag_drain(struct hz_heap *h)
 {
 	struct hz_batch *b = hz_inbox_take(&h->inbox);
+	char *tls = (char *)h->tls;
+	uint32_t own = h->tag;
 	while (b) {
 		struct hz_batch *next = b->next;
 		size_t rest = 0, n = b->count;
 		for (size_t i = 0; i < n; i++) {
 			void *p = b->blocks[i];
-			struct hz_arena *a = hz_arena_of(p);
-			uint32_t x = a ? hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) ^ h->tag
-				       : UINT32_MAX;
-			struct hz_mag *m = (struct hz_mag *)((char *)h->tls + x);
-			if (likely(x < HZ_TAG_OWNER_ONE) && m->top < m->limit)
+			uint32_t x = hz_tag_of(p) ^ own;
+			struct hz_mag *m = (struct hz_mag *)(tls + x);
+			if (likely(x < HZ_TAG_OWNER_ONE) &&
+			    (likely(m->top != m->limit) || grow(h, hz_class_of_offset(x))))
 				*++m->top = p;
 			else
 				b->blocks[rest++] = p;
@@ -269,7 +290,7 @@ void hz_mag_drain(struct hz_heap *h)
 			hz_unlock(&h->lock);
 			give_strays(b->blocks, strays);
 		}
-		hz_batch_drop(b);
+		hz_batch_keep(&h->spare, b);
 		b = next;
 	}
 }
@@ -342,7 +363,7 @@ void hz_heap_give(void *p, uint32_t tag)
 	struct hz_slot *slot = &h->box.slot[key % HZ_OUTBOX_SLOTS];
 	if (slot->key != key || slot->next == slot->end) {
 		hz_heap_tick(h);
-		bool open = hz_outbox_open(&h->box, key, &sent);
+		bool open = hz_outbox_open(&h->box, &h->spare, key, &sent);
 		hz_mag_sent(sent);
 		if (!open) {
 			hz_mag_free_direct(p);
@@ -412,7 +433,7 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 		if (h->rounds[c] * 2u + 1 <= ahead && may_grow(h, c))
 			resize(h, c, h->rounds[c] * 2u + 1);
 	}
-	size_t got = fill(h, c, (h->rounds[c] + 1u) / 2);
+	size_t got = fill(h, c, hz_min((h->rounds[c] + 1u) / 2, PORTION));
 	m->top = h->array[c] + got;
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
@@ -473,16 +494,13 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 	if (h->array[c] && *m->top == p)
 		hz_die("free", p, HZ_WHY_DOUBLE);
 	hz_heap_tick(h);
-	if (m->top == m->limit) {
+	if (m->top == m->limit && !grow(h, c)) {
 		if (!h->array[c]) {
-			if (!resize(h, c, rounds_start(c))) {
-				hz_mag_free_direct(p);
-				return;
-			}
-		} else if (!may_grow(h, c) || !resize(h, c, h->rounds[c] * 2u + 1)) {
-			flush(h, c, (h->rounds[c] + 1u) / 2);
-			hz_pressure_freed();
+			hz_mag_free_direct(p);
+			return;
 		}
+		flush(h, c, hz_min((h->rounds[c] + 1u) / 2, PORTION));
+		hz_pressure_freed();
 	}
 	*++m->top = p;
 	if (HZ_LANE_CHECK)

@@ -6,7 +6,7 @@
  *   pool        empty batches: made by nobody's program, kept for ever
  *
  * Batches flow from those who free to those who allocate, so the pool is
- * shared: a stack under a lock that is taken once per batch and side, with a
+ * shared: a stack under a lock that is taken once in many hand-overs, with a
  * trylock on the freeing side, which would rather make a new batch than wait.
  *
  * Ordering: blocks are written into the batch before the CAS that publishes
@@ -17,6 +17,9 @@
 #include "remote.h"
 
 enum {
+	/* Batches a thread moves between its own and the pool at once: 8 KiB,
+	 * and less than one lock in ten hand-overs. */
+	PORTION = 16,
 	LEAF_SHIFT = 10, /* inboxes per leaf: 8 KiB of pointers */
 	LEAVES = 1 << (32 - HZ_TAG_OWNER_SHIFT - LEAF_SHIFT),
 };
@@ -69,21 +72,49 @@ struct hz_inbox *hz_remote_inbox(uint32_t owner)
 	return leaf ? hz_load_acquire(&leaf->inbox[owner & ((1 << LEAF_SHIFT) - 1)]) : NULL;
 }
 
-struct hz_batch *hz_batch_new(void)
+static void pool_take(struct hz_spare *spare)
 {
-	struct hz_batch *b = NULL;
-	if (hz_load(&remote.pool) && hz_trylock(&remote.pool_lock)) {
-		b = remote.pool;
-		if (b)
-			hz_store(&remote.pool, b->next);
-		hz_unlock(&remote.pool_lock);
+	if (!hz_load(&remote.pool) || !hz_trylock(&remote.pool_lock))
+		return;
+	for (; remote.pool && spare->n < PORTION; spare->n++) {
+		struct hz_batch *b = remote.pool;
+		hz_store(&remote.pool, b->next);
+		b->next = spare->list;
+		spare->list = b;
 	}
-	if (!b) {
-		b = hz_meta_alloc(sizeof(*b));
-		if (b)
-			hz_add(&hz_remote_counts.batches, 1);
+	hz_unlock(&remote.pool_lock);
+}
+
+struct hz_batch *hz_batch_new(struct hz_spare *spare)
+{
+	if (!spare->n)
+		pool_take(spare);
+	struct hz_batch *b = spare->list;
+	if (b) {
+		spare->list = b->next;
+		spare->n--;
+		return b;
 	}
+	b = hz_meta_alloc(sizeof(*b));
+	if (b)
+		hz_add(&hz_remote_counts.batches, 1);
 	return b;
+}
+
+void hz_batch_keep(struct hz_spare *spare, struct hz_batch *b)
+{
+	b->next = spare->list;
+	spare->list = b;
+	if (++spare->n < 2 * PORTION)
+		return;
+	hz_lock(&remote.pool_lock);
+	for (; spare->n > PORTION; spare->n--) {
+		b = spare->list;
+		spare->list = b->next;
+		b->next = remote.pool;
+		hz_store(&remote.pool, b);
+	}
+	hz_unlock(&remote.pool_lock);
 }
 
 void hz_batch_drop(struct hz_batch *b)
@@ -101,7 +132,6 @@ void hz_inbox_push(struct hz_inbox *inbox, struct hz_batch *batch)
 		batch->next = head;
 	while (!__atomic_compare_exchange_n(&inbox->head, &head, batch, true,
 					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-	hz_add(&hz_remote_counts.handed_over, 1);
 }
 
 uint32_t hz_outbox_flush(struct hz_outbox *box, unsigned i)
@@ -117,16 +147,18 @@ uint32_t hz_outbox_flush(struct hz_outbox *box, unsigned i)
 	slot->batch = NULL;
 	slot->next = slot->end = NULL;
 	hz_inbox_push(inbox, b);
+	hz_bump(&box->sent, 1);
 	return owner;
 }
 
-bool hz_outbox_open(struct hz_outbox *box, uint32_t key, uint32_t *sent)
+bool hz_outbox_open(struct hz_outbox *box, struct hz_spare *spare, uint32_t key,
+		    uint32_t *sent)
 {
 	unsigned i = key % HZ_OUTBOX_SLOTS;
 	struct hz_slot *slot = &box->slot[i];
 	*sent = hz_outbox_flush(box, i);
 	if (!slot->batch) {
-		slot->batch = hz_batch_new();
+		slot->batch = hz_batch_new(spare);
 		if (!slot->batch)
 			return false;
 	}

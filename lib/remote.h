@@ -52,6 +52,7 @@ struct hz_slot {
 
 struct hz_outbox {
 	struct hz_slot slot[HZ_OUTBOX_SLOTS];
+	uint64_t sent; /* batches handed over so far; owning thread */
 };
 
 static inline uint32_t hz_key_of_tag(uint32_t tag)
@@ -64,11 +65,18 @@ bool hz_remote_register(uint32_t owner, struct hz_inbox *inbox);
 /* NULL for a number nobody registered (a corrupt tag). */
 struct hz_inbox *hz_remote_inbox(uint32_t owner);
 
+/* Empty batches one thread keeps: who receives and sends needs no lock. */
+struct hz_spare {
+	struct hz_batch *list; /* owning thread */
+	uint32_t n; /* owning thread */
+};
+
 /* Prepares the slot of this key for at least one more pointer, handing over
  * what it held if it was full or another key's.  Returns false without memory
  * for a batch; *sent is set to the number of the owner something was handed
  * to, otherwise 0. */
-bool hz_outbox_open(struct hz_outbox *box, uint32_t key, uint32_t *sent);
+bool hz_outbox_open(struct hz_outbox *box, struct hz_spare *spare, uint32_t key,
+		    uint32_t *sent);
 /* Hands over the batch of slot i if it has pointers; owner number or 0. */
 uint32_t hz_outbox_flush(struct hz_outbox *box, unsigned i);
 /* Pointers waiting in an outbox; exact for its own thread. */
@@ -86,14 +94,17 @@ static inline struct hz_batch *hz_inbox_take(struct hz_inbox *inbox)
 	return __atomic_exchange_n(&inbox->head, NULL, __ATOMIC_SEQ_CST);
 }
 
-/* Batches handed over so far and now in pool or use, for reports. */
+/* For reports. */
 struct hz_remote_counts {
-	size_t handed_over; /* any thread, relaxed */
-	size_t batches; /* ever made */
+	size_t batches; /* ever made; any thread, relaxed */
 };
 extern struct hz_remote_counts hz_remote_counts;
 
-struct hz_batch *hz_batch_new(void);
+/* An empty batch of the thread's own, of the pool, or new; NULL without memory. */
+struct hz_batch *hz_batch_new(struct hz_spare *spare);
+/* An empty batch goes to the thread's own, in portions on to the pool. */
+void hz_batch_keep(struct hz_spare *spare, struct hz_batch *b);
+/* To the pool; any thread. */
 void hz_batch_drop(struct hz_batch *b);
 
 /* In a forked child: the lock of the batch pool is nobody's. */

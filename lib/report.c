@@ -66,8 +66,7 @@ static bool add_run(struct hz_run *s, void *arg)
 
 static uint64_t bytes_at(const void *p)
 {
-	struct hz_arena *a = hz_arena_of(p);
-	uint32_t tag = a ? hz_load(&hz_arena_page(a, hz_arena_index(a, p))->tag) : 0;
+	uint32_t tag = hz_tag_of(p);
 	return tag < HZ_TAG_OWNER_ONE
 		       ? 0
 		       : hz_classes[hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1))].bytes;
@@ -109,6 +108,7 @@ static void fill(struct hz_report *r)
 		r->cached_blocks += blocks;
 		r->remote += bytes_under_way(h);
 		r->adopted += hz_load(&h->counts.adopted);
+		r->handed_over += hz_load(&h->box.sent);
 		r->heaps++;
 	}
 	uint64_t held = r->free_blocks + r->fresh + r->tail + r->cached + r->remote;
@@ -120,7 +120,6 @@ static void fill(struct hz_report *r)
 	hz_meta_observe(&meta, &committed);
 	r->metadata = meta;
 	r->threads = hz_heap_live();
-	r->handed_over = hz_load(&hz_remote_counts.handed_over);
 	r->purged = hz_load(&hz_os_counts.purge_bytes);
 	r->system_calls = hz_load(&hz_os_counts.map) + hz_load(&hz_os_counts.unmap) +
 			  hz_load(&hz_os_counts.commit) + hz_load(&hz_os_counts.purge) +
