@@ -7,7 +7,6 @@
 . "${srcdir:-$(dirname "$0")/..}/tests/lib.sh"
 
 flags='-g -O1 -fsanitize=thread'
-seconds=${HZ_STRESS_SECONDS:-5}
 
 echo 'int main(void) { return 0; }' >"$work/probe.c"
 $CC $flags -o "$work/probe" "$work/probe.c" 2>/dev/null && "$work/probe" 2>/dev/null ||
@@ -26,10 +25,10 @@ $CC -D_GNU_SOURCE -DHZ_TEST_PREFIX=hz_ -I"$abs_srcdir/tests" -I"$abs_srcdir/incl
 ok $? "the stress program builds"
 note <"$work/log"
 
-TSAN_OPTIONS="halt_on_error=1 exitcode=66 suppressions=/dev/null" LD_LIBRARY_PATH=$work/build/.libs \
-	"$work/stress" "$seconds" >"$work/log" 2>&1
-ok $? "$seconds seconds of stress"
-[ "$tap_bad" -eq 0 ] || head -60 "$work/log" | note
+TSAN_OPTIONS="exitcode=66" LD_LIBRARY_PATH=$work/build/.libs \
+	"$work/stress" >"$work/log" 2>&1
+ok $? "the stress program finds nothing wrong"
+[ "$tap_bad" -eq 0 ] || head -150 "$work/log" | note
 ! grep -q -e 'WARNING: ThreadSanitizer' -e 'runtime error:' "$work/log"
 ok $? "no report of the sanitizer"
 

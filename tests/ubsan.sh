@@ -7,7 +7,6 @@
 . "${srcdir:-$(dirname "$0")/..}/tests/lib.sh"
 
 flags='-g -O1 -fsanitize=undefined -fno-sanitize-recover=undefined'
-seconds=${HZ_STRESS_SECONDS:-5}
 
 echo 'int main(void) { return 0; }' >"$work/probe.c"
 $CC $flags -o "$work/probe" "$work/probe.c" 2>/dev/null && "$work/probe" 2>/dev/null ||
@@ -27,8 +26,8 @@ ok $? "the stress program builds"
 note <"$work/log"
 
 UBSAN_OPTIONS="print_stacktrace=1" LD_LIBRARY_PATH=$work/build/.libs \
-	"$work/stress" "$seconds" >"$work/log" 2>&1
-ok $? "$seconds seconds of stress"
+	"$work/stress" >"$work/log" 2>&1
+ok $? "the stress program finds nothing wrong"
 [ "$tap_bad" -eq 0 ] || head -60 "$work/log" | note
 ! grep -q -e 'WARNING: ThreadSanitizer' -e 'runtime error:' "$work/log"
 ok $? "no report of the sanitizer"
