@@ -169,7 +169,8 @@ def prepare(allocs, outdir, programs):
         verify(a, outdir, programs)
     with open(os.path.join(outdir, "dso_sha1.txt"), "w") as f:
         for a in allocs:
-            f.write("%s  %s  %s\n" % (a.sha1, a.name, a.source))
+            f.write("%s  %s  %s\n" % (a.sha1, a.name,
+                                     os.path.basename(a.source)))
 
 
 # ---- programs -------------------------------------------------------------
@@ -181,10 +182,11 @@ def find_programs(outdir, bin_dir=None):
               os.path.join(TOP, "build", "bench"), HERE]
     for place in filter(None, places):
         found = {p: os.path.join(os.path.abspath(place), p) for p in PROGRAMS}
-        if all(os.access(f, os.X_OK) for f in found.values()):
-            if all(os.path.getmtime(f) >= newest_source(p)
-                   for p, f in found.items()) or place in places[:2]:
-                return found
+        if all(os.access(f, os.X_OK) for f in found.values()) and (
+                place in places[:2]
+                or all(os.path.getmtime(f) >= newest_source(p)
+                       for p, f in found.items())):
+            return found
         if bin_dir:
             raise Failure("not all bench programs are in " + bin_dir)
     return compile_programs(os.path.join(os.path.abspath(outdir), "bin"))

@@ -23,6 +23,8 @@ import benchlib as b  # noqa: E402
 
 METRICS = [("time", "Time, s"), ("cpu", "CPU (user+sys), s"),
            ("rss_kb", "Peak RSS, MiB")]
+RAW_HEADER = ("row\talloc\trun\tstatus\ttime_s\twall_s\tcpu_s\trss_kb\t"
+              "post_rss_kb\tminflt\tother_cpus\tlog\n")
 
 
 def read_rows(path):
@@ -43,7 +45,8 @@ def choose_rows(args):
     if args.set:
         sets = set(args.set.split(","))
         rows = [(l, c, x) for s, l, c, x in
-                read_rows(os.path.join(b.HERE, "rows.tsv"))
+                read_rows(os.environ.get("HZ_BENCH_ROWS") or
+                          os.path.join(b.HERE, "rows.tsv"))
                 if "all" in sets or sets & set(s)]
         if not rows:
             raise b.Failure("no row belongs to the set " + args.set)
@@ -332,8 +335,7 @@ def main():
     b.write_meta(args.out, [("runs", args.runs)])
     names, done = [a.name for a in allocs], []
     with open(os.path.join(args.out, "raw.tsv"), "w") as raw:
-        raw.write("row\talloc\trun\tstatus\ttime_s\twall_s\tcpu_s\trss_kb\t"
-                  "post_rss_kb\tminflt\tother_cpus\tlog\n")
+        raw.write(RAW_HEADER)
         for i, result in enumerate(measure(args, allocs, rows, programs,
                                            raw)):
             progress(result, names, i + 1, len(rows))
