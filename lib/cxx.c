@@ -3,12 +3,16 @@
  * cxx.c - C++ operators new and delete, in C under their assembler names.
  *
  *   new(n)  = malloc, and on failure the new_handler, again and again, then
- *             std::bad_alloc; nothrow forms return NULL
+ *             std::bad_alloc
  *   delete  = free; sizes and alignments given are not trusted
  *
  * libstdc++ (or libc++) is not linked: what only it can do, find the handler
  * and throw, is called through weak references, which a C++ program resolves.
  * Names are those of the Itanium ABI on LP64.
+ *
+ * The nothrow forms of new are the C++ library's own, which by the standard
+ * call the throwing ones, ours, and catch: C cannot catch what a new_handler
+ * throws.
  *
  * Invariants: exceptions pass through these frames (unwind tables are kept).
  * It refuses to throw by itself: without a C++ runtime it aborts.
@@ -21,7 +25,7 @@ typedef void (*handler)(void);
 __attribute__((weak)) handler get_new_handler(void) __asm__("_ZSt15get_new_handlerv");
 __attribute__((weak)) void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv");
 
-static HZ_COLD void *again(size_t align, size_t n, bool may_throw)
+static HZ_COLD void *again(size_t align, size_t n)
 {
 	for (;;) {
 		handler h = get_new_handler ? get_new_handler() : NULL;
@@ -32,24 +36,21 @@ static HZ_COLD void *again(size_t align, size_t n, bool may_throw)
 		if (p)
 			return p;
 	}
-	if (may_throw) {
-		if (throw_bad_alloc)
-			throw_bad_alloc();
-		hz_die("operator new", NULL, "out of memory and no C++ runtime to throw");
-	}
-	return NULL;
+	if (throw_bad_alloc)
+		throw_bad_alloc();
+	hz_die("operator new", NULL, "out of memory and no C++ runtime to throw");
 }
 
-static inline void *new_plain(size_t n, bool may_throw)
+static inline void *new_plain(size_t n)
 {
 	void *p = HZ_API(malloc)(n);
-	return likely(p) ? p : again(1, n, may_throw);
+	return likely(p) ? p : again(1, n);
 }
 
-static inline void *new_aligned(size_t n, size_t align, bool may_throw)
+static inline void *new_aligned(size_t n, size_t align)
 {
 	void *p = hz_aligned(align, n);
-	return likely(p) ? p : again(align, n, may_throw);
+	return likely(p) ? p : again(align, n);
 }
 
 #ifndef HZ_PREFIX
@@ -72,14 +73,10 @@ struct nothrow;
 #define SIZE size_t s __attribute__((unused))
 #define ALIGN size_t a __attribute__((unused))
 
-NEW(_Znwm, (size_t n), new_plain(n, true))
-NEW(_Znam, (size_t n), new_plain(n, true))
-NEW(_ZnwmRKSt9nothrow_t, (size_t n, QUIET), new_plain(n, false))
-NEW(_ZnamRKSt9nothrow_t, (size_t n, QUIET), new_plain(n, false))
-NEW(_ZnwmSt11align_val_t, (size_t n, size_t a), new_aligned(n, a, true))
-NEW(_ZnamSt11align_val_t, (size_t n, size_t a), new_aligned(n, a, true))
-NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t n, size_t a, QUIET), new_aligned(n, a, false))
-NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t n, size_t a, QUIET), new_aligned(n, a, false))
+NEW(_Znwm, (size_t n), new_plain(n))
+NEW(_Znam, (size_t n), new_plain(n))
+NEW(_ZnwmSt11align_val_t, (size_t n, size_t a), new_aligned(n, a))
+NEW(_ZnamSt11align_val_t, (size_t n, size_t a), new_aligned(n, a))
 
 DELETE(_ZdlPv)
 DELETE(_ZdaPv)

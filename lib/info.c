@@ -7,8 +7,8 @@
  *   mallopt                                          accepts, changes nothing
  *
  * Meanings as in mallinfo(3): arena = heap pages committed, uordblks = bytes
- * the program holds, fordblks = bytes free inside, hblks/hblkhd = large blocks
- * and their bytes, keepcost = what malloc_trim would give back.
+ * of it the program holds, fordblks = the rest, hblks/hblkhd = mappings beside
+ * it and their bytes, keepcost = what malloc_trim would give back.
  *
  * Who may call: programs.  It refuses to lie in unused members: they are 0.
  */
@@ -33,14 +33,15 @@ HZ_EXPORT struct mallinfo2 HZ_API(mallinfo2)(void)
 {
 	struct hz_report r;
 	hz_report_get(&r, sizeof(r));
-	uint64_t live = r.live_small + r.live_large;
+	/* As glibc: mappings of their own count in hblkhd and nowhere else. */
+	uint64_t live = r.live_small + r.live_large - r.direct;
 	return (struct mallinfo2){
 		.arena = r.committed,
 		.ordblks = r.cached_blocks,
-		.hblks = r.large_blocks,
-		.hblkhd = r.large + r.direct,
+		.hblks = hz_load(&hz_large_counts.direct_blocks),
+		.hblkhd = r.direct,
 		.uordblks = live,
-		.fordblks = r.committed + r.direct > live ? r.committed + r.direct - live : 0,
+		.fordblks = r.committed > live ? r.committed - live : 0,
 		.keepcost = r.dirty,
 	};
 }

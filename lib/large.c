@@ -224,19 +224,21 @@ bool hz_large_free(void *p)
 	return true;
 }
 
-/* A longer run that gets this one's pages without copying. */
+/* A longer run that gets this one's pages.  Into clean memory they are moved:
+ * neither end is touched.  Into dirty memory they are copied: moving would
+ * drop as many resident pages as it saves. */
 static void *move_run(struct hz_run *r, size_t n)
 {
 	size_t old = (size_t)hz_run_pages(r) << HZ_PAGE_SHIFT;
-	if (old < MOVE_BYTES || hz_add(&large.moves, 1) >= MOVES_MAX)
-		return NULL;
 	struct hz_run *to = run_new(n + (n >> SLACK_SHIFT), 1);
 	if (!to)
 		return NULL;
-	if (!hz_os_shift(r->base, old, to->base)) {
-		hz_store(&hz_page_of(to->base)->tag, HZ_TAG_NONE);
-		run_drop(to);
-		return NULL;
+	if (!to->zero || old < MOVE_BYTES || hz_add(&large.moves, 1) >= MOVES_MAX ||
+	    !hz_os_shift(r->base, old, to->base)) {
+		hz_copy(to->base, r->base, hz_min(old, n));
+		hz_store(&hz_page_of(r->base)->tag, HZ_TAG_NONE);
+		run_drop(r);
+		return to->base;
 	}
 	hz_store(&hz_page_of(r->base)->tag, HZ_TAG_NONE);
 	r->zero = true; /* its pages are gone: what is left reads as zero */

@@ -342,6 +342,26 @@ void hz_mag_sent(uint32_t owner)
 			return; /* the holder looks again after unlocking */
 }
 
+/* A block that is its slab: who frees it holds all there is of the slab (it is
+ * on no shelf, its bit is clear, its owner has no other way to it), so the
+ * slab changes hands here without its owner. */
+static void take_over(struct hz_heap *h, void *p, unsigned c)
+{
+	struct hz_run *s = hz_run_of(p);
+	if (!s || hz_load(&s->state) != HZ_RUN_SLAB || s->class_no != c)
+		hz_die("free", p, HZ_WHY_FREE_PAGE);
+	enum hz_slab_put put = hz_slab_probe(s, p);
+	if (put != HZ_PUT_OK)
+		hz_die("free", p, put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_INTERIOR);
+	hz_slab_retag(s, h->tag);
+	uint32_t offset = hz_offset_of_class(c);
+	struct hz_mag *m = &h->tls->mag[c];
+	if (m->top != m->limit)
+		*++m->top = p;
+	else
+		hz_heap_overflow(p, offset);
+}
+
 void hz_heap_give(void *p, uint32_t tag)
 {
 	hz_heap_enter();
@@ -357,6 +377,11 @@ void hz_heap_give(void *p, uint32_t tag)
 			*++m->top = p;
 		else
 			hz_heap_overflow(p, tag ^ h->tag);
+		return;
+	}
+	unsigned c = hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1));
+	if (hz_classes[c].blocks == 1) {
+		take_over(h, p, c);
 		return;
 	}
 	uint32_t key = hz_key_of_tag(tag), sent;

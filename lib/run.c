@@ -23,6 +23,10 @@ enum {
 	WORDS = (BINS + 63) / 64,
 	/* Runs looked at in a bin of several sizes: best fit in practice. */
 	SCAN = 16,
+	/* Runs from this size on are pieced together from dirty and clean
+	 * neighbours, of which the dirty one has at least half a MiB. */
+	JOIN_PAGES = 256,
+	JOIN_BIN = EXACT + 4 * 1, /* 128 pages */
 	/* Records set aside before a change: a cut leaves at most two. */
 	SPARE = 3,
 };
@@ -272,6 +276,54 @@ static struct hz_run *find(enum kind k, size_t pages)
 	return NULL;
 }
 
+/* A dirty run that with its clean neighbours is long enough, both taken from
+ * their lists and joined; so that memory at hand serves before new memory
+ * does.  Of the candidates the one that is dirtiest. */
+static struct hz_run *find_joined(size_t pages)
+{
+	struct hz_run *best = NULL;
+	for (unsigned b = bin_of(pages) + 1; b-- > JOIN_BIN;) {
+		struct hz_run *r = run.bins[DIRTY][b];
+		for (int i = 0; r && i < SCAN; i++, r = r->next) {
+			struct hz_arena *a = hz_run_arena(r);
+			size_t first = hz_run_first(r), have = hz_run_pages(r);
+			struct hz_run *prev = before(a, first), *next = behind(a, first + have);
+			size_t all = have + (prev ? hz_run_pages(prev) : 0) +
+				     (next ? hz_run_pages(next) : 0);
+			if (all >= pages && (!best || have > hz_run_pages(best)))
+				best = r;
+		}
+		if (best)
+			break;
+	}
+	if (!best)
+		return NULL;
+	struct hz_arena *a = hz_run_arena(best);
+	size_t first = hz_run_first(best), all = hz_run_pages(best);
+	struct hz_run *next = behind(a, first + all), *prev = before(a, first);
+	unlink_free(best);
+	hz_store(&best->state, HZ_RUN_BUSY);
+	if (next) {
+		unlink_free(next);
+		all += hz_run_pages(next);
+		record_drop(next);
+		set_span(best, first, all);
+	}
+	if (prev && all < pages) {
+		unlink_free(prev);
+		all += hz_run_pages(prev);
+		first = hz_run_first(prev);
+		record_drop(best);
+		best = prev;
+		set_span(best, first, all);
+	}
+	hz_store(&best->state, HZ_RUN_DIRTY);
+	name_ends(best);
+	bin_add(best);
+	queue_add(best, (uint32_t)hz_run_counts.now_ms);
+	return best;
+}
+
 /* New clean pages at the end of arena a, joined with what is free there. */
 static struct hz_run *grow(struct hz_arena *a, size_t pages)
 {
@@ -305,6 +357,8 @@ struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 		return NULL;
 	hz_lock(&hz_arena_lock);
 	struct hz_run *r = find(DIRTY, want);
+	if (!r && want >= JOIN_PAGES)
+		r = find_joined(want);
 	if (!r)
 		r = find(CLEAN, want);
 	if (!r)

@@ -11,9 +11,8 @@ cat >"$work/family" <<'END'
 malloc calloc realloc free aligned_alloc posix_memalign memalign valloc pvalloc
 malloc_usable_size free_sized free_aligned_sized cfree
 mallinfo mallinfo2 malloc_info malloc_stats malloc_trim mallopt
-_Znwm _Znam _ZnwmRKSt9nothrow_t _ZnamRKSt9nothrow_t
+_Znwm _Znam
 _ZnwmSt11align_val_t _ZnamSt11align_val_t
-_ZnwmSt11align_val_tRKSt9nothrow_t _ZnamSt11align_val_tRKSt9nothrow_t
 _ZdlPv _ZdaPv _ZdlPvm _ZdaPvm _ZdlPvRKSt9nothrow_t _ZdaPvRKSt9nothrow_t
 _ZdlPvSt11align_val_t _ZdaPvSt11align_val_t _ZdlPvmSt11align_val_t _ZdaPvmSt11align_val_t
 _ZdlPvSt11align_val_tRKSt9nothrow_t _ZdaPvSt11align_val_tRKSt9nothrow_t
