@@ -19,7 +19,7 @@ dest=$work/dest
 
 $MAKE -s install DESTDIR="$dest" >"$work/log" 2>&1
 ok $? "make install DESTDIR="
-tail -5 "$work/log" | note
+[ "$tap_bad" -eq 0 ] || tail -5 "$work/log" | note
 
 for file in "$libdir/libhz.so" "$libdir/libhz.so.0" "$(variable includedir)/hz/hz.h" \
 	"$libdir/pkgconfig/hz.pc" "$(variable mandir)/man3/hz.3"; do
@@ -27,13 +27,14 @@ for file in "$libdir/libhz.so" "$libdir/libhz.so.0" "$(variable includedir)/hz/h
 	ok $? "installed: $file"
 done
 is "$(cd "$dest" && find . -type f -o -type l | sed 's|.*/||' | sort | xargs)" \
-	"hz.3 hz.h hz.pc libhz.la libhz.so libhz.so.0 libhz.so.0.0.0" "and nothing else"
+	"$( (echo hz.h hz.pc libhz.la libhz.so libhz.so.0 libhz.so.0.0.0; cd "$abs_srcdir/man" &&
+		ls) | tr ' ' '\n' | sort | xargs)" "and nothing else"
 ! grep -q "$work" "$dest$libdir/pkgconfig/hz.pc"
 ok $? "the staging directory is not recorded"
 
 $MAKE -s installcheck DESTDIR="$dest" >"$work/log" 2>&1
 ok $? "make installcheck DESTDIR="
-tail -5 "$work/log" | note
+[ "$tap_bad" -eq 0 ] || tail -5 "$work/log" | note
 
 # As a user does it: flags from pkg-config, then a look at whose malloc it is.
 if have "$PKG_CONFIG"; then
