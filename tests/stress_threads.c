@@ -144,10 +144,10 @@ int main(int argc, char **argv)
 	rounds = work(rounds);
 	diag("%d threads, %d lives of %ld steps", THREADS, LIVES, rounds);
 	watchdog(3000);
-	for (size_t i = 0; i < THREADS; i++) {
+	for (size_t i = 0; i < THREADS; i++)
 		pthread_mutex_init(&mailbox[i].lock, NULL);
+	for (size_t i = 0; i < THREADS; i++)
 		thread[i] = start_thread(live, (void *)i);
-	}
 	for (size_t life = 1; life < LIVES; life++)
 		for (size_t i = 0; i < THREADS; i++) {
 			pthread_join(thread[i], NULL);
