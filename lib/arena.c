@@ -193,8 +193,8 @@ bool hz_arena_init(size_t bytes)
 		return false;
 	size_t mark = hz_os_page_bytes();
 	if (mark < FIRST_META_BYTES && hz_os_wipe_on_fork(a->base, mark)) {
-		hz_fork_mark = (uint32_t *)a->base;
-		*hz_fork_mark = 1;
+		*(uint32_t *)a->base = 1;
+		hz_store_release(&hz_fork_mark, (uint32_t *)a->base);
 	} else {
 		mark = 0; /* lock waits look for the fork instead */
 	}

@@ -284,10 +284,9 @@ size_t hz_heap_drain_all(void)
 	return n;
 }
 
-struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c)
+struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c, struct hz_heap **late)
 {
 	struct hz_run *s = NULL;
-	struct hz_heap *late = NULL;
 	if (likely(!hz_load(&heaps.nidle)) || !hz_trylock(&heaps.lock))
 		return NULL;
 	struct hz_heap *idle = heaps.idle;
@@ -303,11 +302,9 @@ struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c)
 		hz_unlock(&idle->lock);
 		/* A batch may have come while its pusher could not lock. */
 		if (hz_load_seq(&idle->state) == HZ_HEAP_IDLE && hz_inbox_any(&idle->inbox))
-			late = idle;
+			*late = idle;
 	}
 	hz_unlock(&heaps.lock);
-	if (late)
-		hz_mag_drain_for(late);
 	return s;
 }
 

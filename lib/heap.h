@@ -139,7 +139,8 @@ void hz_heap_forked(void);
 void hz_heap_on_fork(void (*fn)(void));
 static inline void hz_heap_enter(void)
 {
-	if (unlikely(hz_fork_mark && !hz_load(hz_fork_mark)))
+	uint32_t *mark = hz_load_acquire(&hz_fork_mark);
+	if (unlikely(mark && !hz_load(mark)))
 		hz_heap_forked();
 }
 

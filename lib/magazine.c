@@ -399,8 +399,9 @@ void hz_heap_give(void *p, uint32_t tag)
 	hz_bump(&h->counts.foreign, 1);
 }
 
-/* Fills class c's magazine from own, idle and new slabs; returns blocks. */
-static size_t fill(struct hz_heap *h, unsigned c, size_t want)
+/* Fills class c's empty magazine from own, idle and new slabs.  Nothing in
+ * between may give blocks away: that could come back to this magazine. */
+static void fill(struct hz_heap *h, unsigned c, size_t want, struct hz_heap **late)
 {
 	struct hz_shelf *shelf = &h->shelf[c];
 	void **a = h->array[c];
@@ -414,20 +415,20 @@ static size_t fill(struct hz_heap *h, unsigned c, size_t want)
 		hz_shelf_place(shelf, s);
 	}
 	hz_unlock(&h->lock);
-	if (got)
-		return got;
-	struct hz_run *s = hz_heap_adopt(h, c);
-	if (!s) {
-		s = hz_slab_open(h->tag, c);
-		if (!s)
-			return 0;
-		hz_bump(&h->counts.opened, 1);
+	if (!got) {
+		struct hz_run *s = hz_heap_adopt(h, c, late);
+		if (!s) {
+			s = hz_slab_open(h->tag, c);
+			if (!s)
+				return;
+			hz_bump(&h->counts.opened, 1);
+		}
+		hz_lock(&h->lock);
+		got = hz_slab_take(s, a + 1, want);
+		hz_shelf_place(shelf, s);
+		hz_unlock(&h->lock);
 	}
-	hz_lock(&h->lock);
-	got = hz_slab_take(s, a + 1, want);
-	hz_shelf_place(shelf, s);
-	hz_unlock(&h->lock);
-	return got;
+	h->tls->mag[c].top = a + got;
 }
 
 static void *pop(struct hz_mag *m)
@@ -458,11 +459,14 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 		if (h->rounds[c] * 2u + 1 <= ahead && may_grow(h, c))
 			resize(h, c, h->rounds[c] * 2u + 1);
 	}
-	size_t got = fill(h, c, hz_min((h->rounds[c] + 1u) / 2, PORTION));
-	m->top = h->array[c] + got;
+	struct hz_heap *late = NULL;
+	fill(h, c, hz_min((h->rounds[c] + 1u) / 2, PORTION), &late);
+	void *p = pop(m);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
-	return pop(m);
+	if (unlikely(late))
+		hz_mag_drain_for(late);
+	return p;
 }
 
 /* One block for a thread that has no heap, from the shared one. */
@@ -519,7 +523,8 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 	if (h->array[c] && *m->top == p)
 		hz_die("free", p, HZ_WHY_DOUBLE);
 	hz_heap_tick(h);
-	if (m->top == m->limit && !grow(h, c)) {
+	/* More than once only if what a flush gave away came back. */
+	while (m->top == m->limit && !grow(h, c)) {
 		if (!h->array[c]) {
 			hz_mag_free_direct(p);
 			return;

@@ -19,8 +19,9 @@ void hz_heap_tick(struct hz_heap *h);
 struct hz_heap *hz_heap_own(void);
 /* The heap that serves threads without one; NULL without memory. */
 struct hz_heap *hz_heap_shared(void);
-/* A slab of class c from an idle heap, already h's but on no shelf. */
-struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c);
+/* A slab of class c from an idle heap, already h's but on no shelf.  *late is
+ * an idle heap whose inbox wants draining, if one was met. */
+struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c, struct hz_heap **late);
 
 /* Frees a block under its owner's lock; any thread. */
 void hz_mag_free_direct(void *p);

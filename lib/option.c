@@ -5,8 +5,8 @@
  *      secure_getenv(HZ_NAME)  -->  table row  -->  hz_option.field
  *
  * Invariants: no allocation; values out of range are ignored whole; nothing is
- * read when the kernel says AT_SECURE, nor before libc has its environment.  It refuses to look anywhere else: no
- * file is opened.
+ * read when the kernel says AT_SECURE, nor before libc has its environment.
+ * It refuses to look anywhere else: no file is opened.
  */
 #include "option.h"
 
