@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -66,6 +67,8 @@ int main(int argc, char **argv)
 				"command [arguments]\n");
 		return 2;
 	}
+	/* A runner that is killed leaves nothing running behind. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	start = now();
 	pid = fork();
 	if (pid < 0) {
@@ -73,6 +76,7 @@ int main(int argc, char **argv)
 		return 125;
 	}
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (strcmp(argv[2], "-"))
 			setenv("LD_PRELOAD", argv[2], 1);
 		else

@@ -3,7 +3,7 @@
 #
 # bench_report.sh - measure, then write the page.
 #
-#   HZ_SO=... PEERS="name=path.so ..." bench_report.sh [--quick] OUTDIR
+#   HZ_SO=... PEERS="name=path.so ..." bench_report.sh [--quick] [--small-host] OUTDIR
 #
 # Without PEERS the peers are whichever of Debian's jemalloc, tcmalloc and
 # mimalloc are installed, and the C library's malloc always.  --quick runs only
@@ -14,8 +14,17 @@
 . "$(dirname "$0")/bench_lib.sh"
 need_python
 quick=no
-[ "${1:-}" != --quick ] || { quick=yes; shift; }
-[ $# -eq 1 ] || { say "usage: bench_report.sh [--quick] OUTDIR"; exit 2; }
+while [ $# -gt 1 ]; do
+	case $1 in
+		--quick) quick=yes ;;
+		--small-host) SMALL_HOST=1; export SMALL_HOST ;;
+		*) break ;;
+	esac
+	shift
+done
+case $#${1:-} in
+	1-* | [!1]*) say "usage: bench_report.sh [--quick] [--small-host] OUTDIR"; exit 2 ;;
+esac
 status=0
 if [ "$quick" = yes ]; then
 	runs_py rows quick "$1/rows" || status=1

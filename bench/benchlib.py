@@ -212,9 +212,18 @@ def compile_programs(where):
     return found
 
 
+def runnable(command):
+    """A program of ours, or one that is installed (also behind env)."""
+    words = [w for w in command.split() if w != "env" and "=" not in w]
+    return (words[0] in PROGRAMS + ["{python}"]
+            or shutil.which(words[0]) is not None)
+
+
 def resolve(command, programs):
     """The words of a command with the bench's own names made paths."""
     words = command.split() if isinstance(command, str) else list(command)
+    words = [w.replace("{here}", HERE).replace("{python}", sys.executable)
+             for w in words]
     return [programs.get(words[0], words[0])] + words[1:]
 
 

@@ -57,6 +57,11 @@ def choose_rows(args):
         rows.append((label.strip(), command.strip(), {}))
     if args.rows:
         rows = [r for r in rows if re.search(args.rows, r[0])]
+    for label, command, _ in rows:
+        if not b.runnable(command):
+            sys.stderr.write("%s: no %s here; left out\n"
+                             % (label, command.split()[0]))
+    rows = [r for r in rows if b.runnable(r[1])]
     if not rows:
         raise b.Failure("no rows: give --set quick or --row 'label: command'")
     return rows
@@ -121,7 +126,7 @@ def measure(args, allocs, rows, programs, raw):
                     if r["status"] != "invalid":
                         continue
                 for m in ("time", "cpu", "rss_kb", "post_kb", "minflt",
-                          "other"):
+                          "ops_per_sec", "other"):
                     main.add(m, a.name, r.get(m))
                 for x, key in further.items():
                     extra[x].add("rss_kb", a.name, b.number(r["out"], key))
@@ -240,6 +245,19 @@ def loss(row, focus, peers):
     return worst, "| %s | %s |" % (row.label, " | ".join(cells))
 
 
+def figures_table(rows, names, out):
+    """The figures behind the ratios."""
+    out.append("\n## Time, s: median [min, max]\n")
+    out.append("| row | " + " | ".join(names) + " |")
+    out.append("|---|" + "---|" * len(names))
+    for r in rows:
+        t = r.samples.get("time")
+        if t:
+            out.append("| %s | %s |" % (r.label, " | ".join(
+                "%.3f [%.3f, %.3f]" % (b.median(t[n]), min(t[n]), max(t[n]))
+                if n in t else "-" for n in names)))
+
+
 def faults_table(rows, names, out):
     out.append("\n## Minor faults, median; RSS after the work, MiB\n")
     out.append("| row | " + " | ".join(names) + " |")
@@ -285,6 +303,7 @@ def report(rows, names, args):
     focus_report(rows, args.focus or names[0], names, out)
     for metric, title in METRICS:
         table(rows, names, metric, title, out)
+    figures_table(rows, names, out)
     faults_table(rows, names, out)
     bad = [(r.label, n, w) for r in rows for n, w in sorted(r.bad.items())]
     if bad:

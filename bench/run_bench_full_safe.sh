@@ -3,13 +3,14 @@
 #
 # run_bench_full_safe.sh - everything, in steps that can be resumed.
 #
-#   OUT_BASE=results HZ_SO=... PEERS="name=path.so ..." run_bench_full_safe.sh
+#   OUT_BASE=results HZ_SO=... PEERS="name=path.so ..." \
+#       run_bench_full_safe.sh [--small-host]
 #
 # Steps: suite, the lanes main, guard, cross64 and cross128, the rows of
 # rows.tsv (distribution profiles among them), profiles, memory over time, soak,
 # observation, triage.  A finished step leaves OUT_BASE/steps/NAME.done; RESUME=1 skips those.
 #
-#   SMALL_HOST=1|0       sizes for few processors (default: below 8)
+#   SMALL_HOST=1|0       sizes for few processors (default: below 8); 1 is --small-host
 #   STEPS="suite ..."    only these
 #   RUNS, RSS_RUNS       repetitions (11 and 3; 7 and 1 on a small host)
 #   MT_CROSS64_ENABLED=0 leaves cross64 out
@@ -24,6 +25,11 @@ need_python
 
 base=${OUT_BASE:-bench-results}
 small=${SMALL_HOST:-}
+case ${1:-} in
+	'') ;;
+	--small-host) small=1 ;;
+	*) say "usage: $(basename "$0") [--small-host]"; exit 2 ;;
+esac
 if [ -z "$small" ]; then
 	if [ "$(getconf _NPROCESSORS_ONLN)" -lt 8 ]; then small=1; else small=0; fi
 fi
@@ -150,8 +156,11 @@ step_triage() {
 	OUTDIR=$base/triage "$here/rss_tax_triage.sh"
 }
 
-steps=${STEPS:-suite mt_main mt_guard mt_cross64 mt_cross128 rows perf rss_timeseries observe soak triage}
-[ "${DO_APP_CMD:-0}" = 0 ] || steps="$steps app"
+steps=${STEPS-suite mt_main mt_guard mt_cross64 mt_cross128 rows perf rss_timeseries observe soak triage}
+case " $steps " in
+	*" app "*) ;;
+	*) [ "${DO_APP_CMD:-0}" = 0 ] || steps="$steps app" ;;
+esac
 # shellcheck disable=SC2086 # the words of a list
 set -- $steps
 for step; do

@@ -153,6 +153,7 @@ def write_tables(path, title, rows, names):
     compare.focus_report(rows, names[0], names, out)
     for metric, text in compare.METRICS:
         compare.table(rows, names, metric, text, out)
+    compare.figures_table(rows, names, out)
     compare.faults_table(rows, names, out)
     bad = [(r.label, n, w) for r in rows for n, w in sorted(r.bad.items())]
     if bad:
