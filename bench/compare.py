@@ -102,6 +102,20 @@ class Row:
         return b.median([b.spread(v) for v in s.values()]) if s else 0.0
 
 
+def quiet_run(limit, *run):
+    """A run; under --quiet repeated, at most four times, while others used
+    more processors than `limit`, the quietest kept.  What is chosen by is the
+    load, never the result."""
+    best = None
+    for _ in range(4 if limit is not None else 1):
+        r = b.run_once(*run)
+        if r["status"] != "ok" or limit is None or r["other"] <= limit:
+            return r
+        best = r if best is None or r["other"] < best["other"] else best
+        time.sleep(1)
+    return best
+
+
 def measure(args, allocs, rows, programs, raw):
     """Runs everything; yields the Rows of each command as it is done."""
     for label, command, further in rows:
@@ -112,10 +126,10 @@ def measure(args, allocs, rows, programs, raw):
                 if main.bad.get(a.name, "").startswith("timeout"):
                     continue
                 stem = "%s.%s.%d" % (label, a.name, run)
-                r = b.run_once(words, a,
-                               os.path.join(args.out, "logs", stem + ".log"),
-                               args.timeout,
-                               os.path.join(args.out, "hang_" + stem))
+                r = quiet_run(
+                    args.quiet, words, a,
+                    os.path.join(args.out, "logs", stem + ".log"),
+                    args.timeout, os.path.join(args.out, "hang_" + stem))
                 raw.write("\t".join(str(x) for x in (
                     label, a.name, run, r["status"], r["time"], r["wall"],
                     r["cpu"], r["rss_kb"], r.get("post_kb"), r["minflt"],
@@ -330,6 +344,9 @@ def arguments():
                    "default: the first")
     p.add_argument("--out", help="default: a new directory under $TMPDIR")
     p.add_argument("--bin", help="where the bench programs are")
+    p.add_argument("--quiet", type=float, metavar="CPUS", help="repeat a run "
+                   "(up to 4 times) while others\nuse more processors than "
+                   "this, as 0.3")
     p.add_argument("--timeout", type=float, default=60)
     p.add_argument("--list", action="store_true", help="print the rows only")
     return p.parse_args()

@@ -388,7 +388,8 @@ def rows_command(words):
     allocs = collect()
     programs = start(outdir, allocs, [("runs", runs)])
     args = argparse.Namespace(set=words[0], row=[], rows=None, runs=runs,
-                              out=outdir, timeout=count("TIMEOUT_SEC", 120))
+                              out=outdir, timeout=count("TIMEOUT_SEC", 120),
+                              quiet=None)
     if words[0] == "app":
         chosen = [(os.environ.get("APP_NAME", "app"),
                    ["sh", "-c", os.environ["APP_CMD"]], {})]

@@ -55,7 +55,7 @@ export HZ_BENCH_ROWS=$work/rows.tsv OUT_BASE=$work/full STEPS="mt_guard soak mt_
 export ALLOCS=sys SOAK_SEC=30
 "$bench/run_bench_full_safe.sh" >out 2>&1 &
 runner=$!
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in $(seq 60); do
 	[ ! -s full/soak/soak_sys.csv ] || break
 	sleep 1
 done
