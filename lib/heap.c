@@ -177,7 +177,8 @@ static void idle_push(struct hz_heap *h)
 static struct hz_heap *heap_again(void)
 {
 	struct hz_heap *h = hz_load_acquire(&heaps.all);
-	return h && !h->next && h->tls == &hz_tls && h->state == HZ_HEAP_LIVE ? h : NULL;
+	bool same = h && !h->next && hz_load(&h->tls) == &hz_tls;
+	return same && hz_load(&h->state) == HZ_HEAP_LIVE ? h : NULL;
 }
 
 static void mags_reset(struct hz_heap *h)
@@ -212,7 +213,7 @@ static struct hz_heap *attach(void)
 		}
 	}
 	hz_lock(&h->lock);
-	h->tls = &hz_tls;
+	hz_store(&h->tls, &hz_tls);
 	hz_store_seq(&h->state, HZ_HEAP_LIVE);
 	hz_unlock(&h->lock);
 	mags_reset(h);
@@ -243,7 +244,7 @@ static void detach(struct hz_heap *h)
 	mags_reset(NULL);
 	hz_lock(&h->lock);
 	hz_mag_release_arrays(h);
-	h->tls = NULL;
+	hz_store(&h->tls, NULL);
 	hz_store_seq(&h->state, HZ_HEAP_IDLE);
 	hz_unlock(&h->lock);
 	/* Whoever pushed before it could see IDLE left it to us. */

@@ -65,11 +65,13 @@ struct hz_heap_counts { /* its thread, relaxed; readers add heaps up */
 };
 
 struct hz_heap {
+	/* The line that threads which free for this heap write and read: */
 	struct hz_inbox inbox; /* first: the directory leads here */
-	char line[64 - sizeof(struct hz_inbox)]; /* others write only above */
-
-	struct hz_lock lock; /* shelves, bitmaps and owner of its slabs, state */
 	uint32_t state; /* enum hz_heap_state; lock, seq_cst against inbox */
+	char line[64 - sizeof(struct hz_inbox) - sizeof(uint32_t)];
+
+	/* The lines of its own thread: */
+	struct hz_lock lock; /* shelves, bitmaps and owner of its slabs, state */
 	uint32_t tag; /* number << HZ_TAG_OWNER_SHIFT; constant */
 	uint32_t slow_paths; /* since the last look at the clock; thread */
 	uint32_t epoch_ms; /* last shrinking of magazines; thread */

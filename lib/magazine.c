@@ -149,17 +149,19 @@ static bool grow(struct hz_heap *h, unsigned c)
 	return may_grow(h, c) && resize(h, c, h->rounds[c] * 2u + 1);
 }
 
-/* A slab that got blocks back: away if empty, else to the right list. */
-static void settle(struct hz_heap *h, struct hz_run *s)
+/* A slab that got blocks back: if empty onto the list of those to close, else
+ * to the right list of its shelf. */
+static struct hz_run *settle(struct hz_heap *h, struct hz_run *s, struct hz_run *empty)
 {
 	struct hz_shelf *shelf = &h->shelf[s->class_no];
 	if (hz_slab_empty(s)) {
 		hz_shelf_remove(shelf, s);
-		hz_slab_close(s);
+		s->next = empty;
 		hz_bump(&h->counts.closed, 1);
-	} else {
-		hz_shelf_place(shelf, s);
+		return s;
 	}
+	hz_shelf_place(shelf, s);
+	return empty;
 }
 
 /* Frees blocks into slabs of heap h, whose lock is held.  Blocks whose slab
@@ -167,12 +169,12 @@ static void settle(struct hz_heap *h, struct hz_run *s)
 static size_t put_blocks(struct hz_heap *h, void **blocks, size_t n)
 {
 	size_t strays = 0;
-	struct hz_run *s = NULL;
+	struct hz_run *s = NULL, *empty = NULL;
 	for (size_t i = 0; i < n; i++) {
 		void *p = blocks[i];
 		if (!s || (size_t)((char *)p - s->base) >= (size_t)s->blocks * s->block_bytes) {
 			if (s)
-				settle(h, s);
+				empty = settle(h, s, empty);
 			s = hz_run_of(p);
 			if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
 				hz_die("free", p, HZ_WHY_FREE_PAGE);
@@ -187,7 +189,9 @@ static size_t put_blocks(struct hz_heap *h, void **blocks, size_t n)
 			hz_die("free", p, put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_INTERIOR);
 	}
 	if (s)
-		settle(h, s);
+		empty = settle(h, s, empty);
+	if (empty)
+		hz_slab_close(empty);
 	return strays;
 }
 
@@ -217,6 +221,18 @@ static void give_strays(void **blocks, size_t n)
 		hz_heap_give(blocks[i], hz_tag_of(blocks[i]));
 }
 
+/* The slab of a block that is its whole slab; reports what is no such block. */
+static struct hz_run *whole_slab(void *p, unsigned c)
+{
+	struct hz_run *s = hz_run_of(p);
+	if (!s || hz_load(&s->state) != HZ_RUN_SLAB || s->class_no != c)
+		hz_die("free", p, HZ_WHY_FREE_PAGE);
+	enum hz_slab_put put = hz_slab_probe(s, p);
+	if (put != HZ_PUT_OK)
+		hz_die("free", p, put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_INTERIOR);
+	return s;
+}
+
 /* Takes the bottom n blocks out of a magazine. */
 static void drop_bottom(struct hz_heap *h, unsigned c, size_t n)
 {
@@ -227,9 +243,31 @@ static void drop_bottom(struct hz_heap *h, unsigned c, size_t n)
 	m->top = a + held;
 }
 
+/* Blocks that are their slabs go straight to the arena.  Who holds such a
+ * block holds all there is of the slab: no lock of a heap is needed. */
+static void close_blocks(unsigned c, void **blocks, size_t n)
+{
+	struct hz_run *list = NULL;
+	for (size_t i = 0; i < n; i++) {
+		void *p = blocks[i];
+		struct hz_run *s = whole_slab(p, c);
+		hz_slab_put(s, p);
+		s->next = list;
+		list = s;
+	}
+	if (list)
+		hz_slab_close(list);
+}
+
 /* The oldest n blocks of a magazine go back to their slabs. */
 static void flush(struct hz_heap *h, unsigned c, size_t n)
 {
+	if (hz_classes[c].blocks == 1) {
+		close_blocks(c, h->array[c] + 1, n);
+		drop_bottom(h, c, n);
+		hz_bump(&h->counts.flushes, 1);
+		return;
+	}
 	hz_lock(&h->lock);
 	size_t strays = put_blocks(h, h->array[c] + 1, n);
 	hz_unlock(&h->lock);
@@ -347,13 +385,7 @@ void hz_mag_sent(uint32_t owner)
  * slab changes hands here without its owner. */
 static void take_over(struct hz_heap *h, void *p, unsigned c)
 {
-	struct hz_run *s = hz_run_of(p);
-	if (!s || hz_load(&s->state) != HZ_RUN_SLAB || s->class_no != c)
-		hz_die("free", p, HZ_WHY_FREE_PAGE);
-	enum hz_slab_put put = hz_slab_probe(s, p);
-	if (put != HZ_PUT_OK)
-		hz_die("free", p, put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_INTERIOR);
-	hz_slab_retag(s, h->tag);
+	hz_slab_retag(whole_slab(p, c), h->tag);
 	uint32_t offset = hz_offset_of_class(c);
 	struct hz_mag *m = &h->tls->mag[c];
 	if (m->top != m->limit)
@@ -397,6 +429,23 @@ void hz_heap_give(void *p, uint32_t tag)
 	}
 	*slot->next++ = p;
 	hz_bump(&h->counts.foreign, 1);
+}
+
+/* The same for blocks that are their slabs: those are on no shelf, so this
+ * takes them from the arena, and no lock of a heap. */
+static void fill_whole(struct hz_heap *h, unsigned c, size_t want)
+{
+	void **a = h->array[c];
+	size_t most = hz_max(AHEAD_BYTES / hz_classes[c].bytes, 1), got = 0;
+	while (got < want && got < most) {
+		struct hz_run *s = hz_slab_open(h->tag, c);
+		if (!s)
+			break;
+		hz_slab_take(s, &a[1 + got], 1);
+		got++;
+	}
+	hz_bump(&h->counts.opened, got);
+	h->tls->mag[c].top = a + got;
 }
 
 /* Fills class c's empty magazine from own, idle and new slabs.  Nothing in
@@ -460,7 +509,11 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 			resize(h, c, h->rounds[c] * 2u + 1);
 	}
 	struct hz_heap *late = NULL;
-	fill(h, c, hz_min((h->rounds[c] + 1u) / 2, PORTION), &late);
+	size_t want = hz_min((h->rounds[c] + 1u) / 2, PORTION);
+	if (hz_classes[c].blocks == 1)
+		fill_whole(h, c, want);
+	else
+		fill(h, c, want, &late);
 	void *p = pop(m);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);

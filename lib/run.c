@@ -228,7 +228,7 @@ static struct hz_run *put_back(struct hz_run *r, enum hz_run_state state)
 	name_ends(r);
 	bin_add(r);
 	if (state == HZ_RUN_DIRTY)
-		queue_add(r, (uint32_t)hz_run_counts.now_ms);
+		queue_add(r, (uint32_t)hz_load(&hz_run_counts.now_ms));
 	return r;
 }
 
@@ -320,7 +320,7 @@ static struct hz_run *find_joined(size_t pages)
 	hz_store(&best->state, HZ_RUN_DIRTY);
 	name_ends(best);
 	bin_add(best);
-	queue_add(best, (uint32_t)hz_run_counts.now_ms);
+	queue_add(best, (uint32_t)hz_load(&hz_run_counts.now_ms));
 	return best;
 }
 
@@ -348,6 +348,12 @@ static struct hz_run *grow_any(size_t pages)
 	}
 	struct hz_arena *a = hz_arena_add(pages);
 	return a ? grow(a, pages) : NULL;
+}
+
+static void peak_seen(void)
+{
+	if (hz_run_counts.used_pages > hz_load(&hz_run_counts.peak_pages))
+		hz_store(&hz_run_counts.peak_pages, hz_run_counts.used_pages);
 }
 
 struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
@@ -387,25 +393,23 @@ struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 	first = hz_run_first(r);
 	r->base = a->start + (first << HZ_PAGE_SHIFT);
 	r->zero = was == HZ_RUN_CLEAN;
-	if (state == HZ_RUN_SLAB)
-		for (size_t i = 0; i < pages; i++)
-			name_page(r, first + i);
-	else
-		name_ends(r);
+	name_ends(r);
 	hz_store_release(&r->state, (uint8_t)state);
 	hz_bump(was == HZ_RUN_CLEAN ? &hz_run_counts.fresh : &hz_run_counts.reused, 1);
 	hz_bump(&hz_run_counts.used_pages, pages);
 	if (state == HZ_RUN_LARGE)
 		hz_bump(&hz_run_counts.large_pages, pages);
-	if (hz_run_counts.used_pages > hz_run_counts.peak_pages)
-		hz_store(&hz_run_counts.peak_pages, hz_run_counts.used_pages);
+	peak_seen();
 	hz_unlock(&hz_arena_lock);
+	/* Pages inside are nobody else's business: named without the lock. */
+	if (state == HZ_RUN_SLAB)
+		for (size_t i = 1; i + 1 < pages; i++)
+			name_page(r, first + i);
 	return r;
 }
 
-void hz_run_free(struct hz_run *r, size_t touched)
+static void free_one(struct hz_run *r, size_t touched)
 {
-	hz_lock(&hz_arena_lock);
 	size_t pages = hz_run_pages(r);
 	hz_bump(&hz_run_counts.used_pages, -pages);
 	if (r->state == HZ_RUN_LARGE)
@@ -415,6 +419,22 @@ void hz_run_free(struct hz_run *r, size_t touched)
 	if (split && touched)
 		cut(r, touched, HZ_RUN_CLEAN);
 	put_back(r, split && !touched ? HZ_RUN_CLEAN : HZ_RUN_DIRTY);
+}
+
+void hz_run_free(struct hz_run *r, size_t touched)
+{
+	hz_lock(&hz_arena_lock);
+	free_one(r, touched);
+	hz_unlock(&hz_arena_lock);
+}
+
+void hz_run_free_list(struct hz_run *list)
+{
+	hz_lock(&hz_arena_lock);
+	for (struct hz_run *r = list, *next; r; r = next) {
+		next = r->next;
+		free_one(r, r->touched);
+	}
 	hz_unlock(&hz_arena_lock);
 }
 
@@ -453,8 +473,7 @@ bool hz_run_resize(struct hz_run *r, size_t pages)
 		name_ends(r);
 		hz_bump(&hz_run_counts.used_pages, pages - have);
 		hz_bump(&hz_run_counts.large_pages, pages - have);
-		if (hz_run_counts.used_pages > hz_run_counts.peak_pages)
-			hz_store(&hz_run_counts.peak_pages, hz_run_counts.used_pages);
+		peak_seen();
 	}
 out:
 	hz_unlock(&hz_arena_lock);
@@ -554,7 +573,7 @@ static bool rebuild_one(struct hz_run *r, void *arg)
 		name_ends(r);
 		bin_add(r);
 		if (r->state == HZ_RUN_DIRTY)
-			queue_add(r, (uint32_t)hz_run_counts.now_ms);
+			queue_add(r, (uint32_t)hz_load(&hz_run_counts.now_ms));
 	} else {
 		hz_run_counts.used_pages += hz_run_pages(r);
 		if (r->state == HZ_RUN_LARGE)

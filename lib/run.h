@@ -54,7 +54,7 @@ struct hz_run {
 			uint16_t nfree; /* bits set in `bits`, all below carved */
 			uint8_t shelf; /* list it is on, HZ_SHELF_NONE if none */
 			uint8_t class_no;
-			uint32_t quiet_tick; /* purge of its free pages: when seen */
+			uint32_t touched; /* when closed: pages ever written, from the front */
 		};
 		struct { /* while large */
 			size_t bytes; /* asked for; its freer or reallocator */
@@ -111,6 +111,8 @@ struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 /* Frees a slab or large run whose tags are cleared; of a run that came clean,
  * pages from `touched` on were never written.  Takes hz_arena_lock. */
 void hz_run_free(struct hz_run *r, size_t touched);
+/* Frees slabs linked by next, each with its `touched`; takes the lock once. */
+void hz_run_free_list(struct hz_run *list);
 /* Makes a large run longer or shorter in place; false when the pages behind
  * it are not free.  Takes hz_arena_lock. */
 bool hz_run_resize(struct hz_run *r, size_t pages);

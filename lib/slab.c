@@ -47,11 +47,14 @@ void hz_slab_retag(struct hz_run *s, uint32_t owner)
 	tag_pages(s, owner | hz_offset_of_class(s->class_no));
 }
 
-void hz_slab_close(struct hz_run *s)
+void hz_slab_close(struct hz_run *list)
 {
-	hz_assert(s->shelf == HZ_SHELF_NONE && hz_slab_empty(s));
-	tag_pages(s, HZ_TAG_NONE);
-	hz_run_free(s, hz_pages_of((size_t)s->carved * s->block_bytes));
+	for (struct hz_run *s = list; s; s = s->next) {
+		hz_assert(s->shelf == HZ_SHELF_NONE && hz_slab_empty(s));
+		tag_pages(s, HZ_TAG_NONE);
+		s->touched = (uint32_t)hz_pages_of((size_t)s->carved * s->block_bytes);
+	}
+	hz_run_free_list(list);
 }
 
 size_t hz_slab_take(struct hz_run *s, void **out, size_t n)

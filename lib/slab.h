@@ -31,8 +31,8 @@ struct hz_shelf {
 /* A new slab of the class for the owner (tag with class bits 0), on no shelf
  * yet; NULL without memory. */
 struct hz_run *hz_slab_open(uint32_t owner, unsigned c);
-/* Gives an empty slab's pages back to the arena. */
-void hz_slab_close(struct hz_run *s);
+/* Gives empty slabs' pages back to the arena: a list linked by next. */
+void hz_slab_close(struct hz_run *list);
 /* Makes another owner's slab, taken off its shelf, the given one's. */
 void hz_slab_retag(struct hz_run *s, uint32_t owner);
 
