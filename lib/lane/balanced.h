@@ -45,8 +45,9 @@ enum {
 	 * becomes resident at once. */
 	HZ_LANE_COMMIT_BYTES = 2 << 20,
 
-	/* Dirty pages kept whatever the heap's size. */
-	HZ_LANE_DIRTY_BYTES = 4 << 20,
+	/* Dirty pages kept whatever the heap's size: what a small program may
+	 * waste.  Swings of the heap are covered by its recent peak. */
+	HZ_LANE_DIRTY_BYTES = 1 << 20,
 	/* And beyond the recent peak: a 2^-3 part of it. */
 	HZ_LANE_DIRTY_SHIFT = 3,
 	/* Age at which dirty pages are given back, ms: break-even of a purge
