@@ -39,7 +39,8 @@ static void *replace(void *argument)
 /* width threads at a time; the final RSS as a percentage of the first peak. */
 static long run(size_t width)
 {
-	long peak = 0, rss = 0;
+	static long peak; /* of the program's first threads, of either kind */
+	long rss = 0;
 	pthread_t thread[2];
 	for (size_t k = 0; k < THREADS; k += width) {
 		for (size_t i = 0; i < width; i++)
