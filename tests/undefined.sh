@@ -16,7 +16,8 @@ fputs                                           malloc_info writes to a FILE
 pthread_key_create pthread_setspecific          the end of a thread
 secure_getenv                                   options, not in setuid programs
 __stack_chk_fail                                -fstack-protector in CFLAGS
-memcpy memset                                   clang makes them of loops and assignments
+getauxval                                       page size, on arm64
+memcpy memset                                   made of loops and assignments by clang, on arm64
 _ZSt15get_new_handlerv _ZSt17__throw_bad_allocv weak: operator new, if there is a C++ library
 END
 
