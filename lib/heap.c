@@ -9,10 +9,11 @@
  *                                 next slow path and sets the world right
  *
  * fork: no lock is held across it and no handler is registered.  In the child
- * only the calling thread lives.  Locks others held are opened; a heap whose
- * lock was held is LOST (its free memory is given up, its blocks stay valid);
- * other heaps turn IDLE; what sat in the vanished threads' magazines, at most
- * the process budget, is given up; bins are rebuilt if somebody was in them.
+ * only the calling thread lives, and memory is what it was at one instant (a
+ * thread that writes during a fork stops at its first write after it).  Locks
+ * others held are opened; shelves and bins somebody was inside are put up anew
+ * from slabs and page table; the other heaps turn IDLE; what sat in vanished
+ * threads' magazines, at most the process budget, is given up.
  *
  * Thread exit: a key's destructor, re-armed once so that other keys' blocks
  * still meet a live heap.  (__cxa_thread_atexit_impl takes the loader's lock:
@@ -333,22 +334,41 @@ void hz_heap_tick(struct hz_heap *h)
 
 /* Fork. */
 
+static bool repair_one(struct hz_run *s, void *arg)
+{
+	struct hz_heap *h = arg;
+	if (hz_load(&s->state) == HZ_RUN_SLAB && s->owner == h->tag && hz_slab_repair(s))
+		hz_shelf_place(&h->shelf[s->class_no], s);
+	return true;
+}
+
+/* Somebody held the heap's lock: its shelves are put up anew. */
+static void repair(struct hz_heap *h)
+{
+	if (!hz_lock_reopen(&h->lock))
+		return;
+	for (unsigned c = 0; c < HZ_CLASSES; c++)
+		h->shelf[c] = (struct hz_shelf){ 0 };
+	hz_run_walk(repair_one, h);
+}
+
+/* The heap of a thread that did not come along. */
 static void orphan(struct hz_heap *h)
 {
-	if (hz_lock_reopen(&h->lock))
-		h->state = HZ_HEAP_LOST;
-	if (h->state == HZ_HEAP_LOST || h == heaps.shared)
+	if (h == heaps.shared)
 		return;
-	h->state = HZ_HEAP_IDLE;
-	h->tls = NULL;
-	h->mag_bytes = 0;
-	for (unsigned c = 0; c < HZ_CLASSES; c++) {
-		h->array[c] = NULL; /* blocks in it are given up */
-		h->rounds[c] = 0;
+	if (h->state != HZ_HEAP_IDLE) {
+		h->state = HZ_HEAP_IDLE;
+		h->tls = NULL;
+		h->mag_bytes = 0;
+		for (unsigned c = 0; c < HZ_CLASSES; c++) {
+			h->array[c] = NULL; /* blocks in it are given up */
+			h->rounds[c] = 0;
+		}
+		for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
+			h->box.slot[i] = (struct hz_slot){ 0 };
+		h->spare = (struct hz_spare){ 0 };
 	}
-	for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
-		h->box.slot[i] = (struct hz_slot){ 0 };
-	h->spare = (struct hz_spare){ 0 };
 	h->next_idle = heaps.idle;
 	heaps.idle = h;
 	heaps.nidle++;
@@ -377,15 +397,13 @@ void hz_heap_forked(void)
 			hz_run_rebuild();
 			hz_unlock(&hz_arena_lock);
 		}
-		if (heaps.shared && hz_lock_reopen(&heaps.shared->lock)) {
-			heaps.shared->state = HZ_HEAP_LOST;
-			heaps.shared = NULL;
-		}
 		heaps.idle = NULL;
 		heaps.nidle = 0;
-		for (struct hz_heap *h = heaps.all; h; h = h->next)
+		for (struct hz_heap *h = heaps.all; h; h = h->next) {
+			repair(h);
 			if (h != hz_tls.heap)
 				orphan(h);
+		}
 		heaps.live = hz_tls.heap ? 1 : 0;
 		if (hz_fork_mark)
 			hz_store_release(hz_fork_mark, 1);

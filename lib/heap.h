@@ -58,7 +58,7 @@ enum { HZ_OWNER_NONE = -HZ_TAG_OWNER_ONE };
 extern __thread struct hz_tls hz_tls
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-enum hz_heap_state { HZ_HEAP_LIVE, HZ_HEAP_IDLE, HZ_HEAP_LOST };
+enum hz_heap_state { HZ_HEAP_LIVE, HZ_HEAP_IDLE };
 
 struct hz_heap_counts { /* its thread, relaxed; readers add heaps up */
 	uint64_t refills, flushes, opened, closed, adopted, drained, foreign;

@@ -206,7 +206,7 @@ void hz_mag_free_direct(void *p)
 			hz_die("free", p, HZ_WHY_FREE_PAGE);
 		struct hz_heap *h = (struct hz_heap *)inbox;
 		hz_lock(&h->lock);
-		size_t stray = h->state == HZ_HEAP_LOST ? 0 : put_blocks(h, &p, 1);
+		size_t stray = put_blocks(h, &p, 1);
 		hz_unlock(&h->lock);
 		if (!stray)
 			break;
@@ -362,7 +362,7 @@ bool hz_mag_drain_for(struct hz_heap *h)
 {
 	if (!hz_inbox_any(&h->inbox) || !hz_trylock(&h->lock))
 		return false;
-	struct hz_batch *left = h->state == HZ_HEAP_LOST ? NULL : drain_locked(h);
+	struct hz_batch *left = drain_locked(h);
 	hz_unlock(&h->lock);
 	give_batches(left);
 	return true;

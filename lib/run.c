@@ -394,7 +394,8 @@ struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 	r->base = a->start + (first << HZ_PAGE_SHIFT);
 	r->zero = was == HZ_RUN_CLEAN;
 	name_ends(r);
-	hz_store_release(&r->state, (uint8_t)state);
+	if (state != HZ_RUN_SLAB) /* a slab's state is set by who fills the record in */
+		hz_store_release(&r->state, (uint8_t)state);
 	hz_bump(was == HZ_RUN_CLEAN ? &hz_run_counts.fresh : &hz_run_counts.reused, 1);
 	hz_bump(&hz_run_counts.used_pages, pages);
 	if (state == HZ_RUN_LARGE)

@@ -29,7 +29,7 @@ enum hz_run_state {
 	HZ_RUN_UNUSED, /* record without pages */
 	HZ_RUN_CLEAN,
 	HZ_RUN_DIRTY,
-	HZ_RUN_BUSY, /* being purged: in no bin, neighbours leave it alone */
+	HZ_RUN_BUSY, /* changing hands: in no bin, neighbours leave it alone */
 	HZ_RUN_SLAB,
 	HZ_RUN_LARGE,
 };
@@ -103,8 +103,8 @@ static inline struct hz_run *hz_run_of(const void *p)
 }
 
 /* A run of exactly `pages` pages at a multiple of `align` pages (a power of
- * two), with its state set and every page's entry (slab) or the first and
- * last one's (large) naming it.  Dirty pages are taken before clean ones,
+ * two), with every page's entry (slab) or the first and last one's (large)
+ * naming it; large with its state set, a slab still BUSY.  Dirty pages are taken before clean ones,
  * clean ones before new ones.  NULL when arenas and kernel have no more.
  * Takes hz_arena_lock.  hz_run_alloc never purges; the caller may. */
 struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state);

@@ -30,6 +30,7 @@ struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 	for (size_t i = 0; i < sizeof(s->bits) / sizeof(*s->bits); i++)
 		s->bits[i] = 0;
 	hz_slab_retag(s, owner);
+	hz_store_release(&s->state, HZ_RUN_SLAB);
 	return s;
 }
 
@@ -147,6 +148,21 @@ void hz_shelf_place(struct hz_shelf *shelf, struct hz_run *s)
 		head->prev = s;
 	shelf->list[want] = s;
 	s->shelf = want;
+}
+
+bool hz_slab_repair(struct hz_run *s)
+{
+	const struct hz_class *k = &hz_classes[s->class_no < HZ_CLASSES ? s->class_no : 0];
+	if (s->block_bytes != k->bytes || s->blocks != k->blocks || s->carved > s->blocks ||
+	    hz_run_pages(s) != k->pages)
+		return false;
+	unsigned n = 0;
+	for (size_t i = 0; i < sizeof(s->bits) / sizeof(*s->bits); i++)
+		n += (unsigned)__builtin_popcountll(s->bits[i]);
+	s->nfree = (uint16_t)n;
+	s->shelf = HZ_SHELF_NONE;
+	hz_slab_retag(s, s->owner);
+	return n <= s->carved;
 }
 
 void hz_slab_check(const struct hz_run *s)

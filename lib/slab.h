@@ -70,5 +70,9 @@ static inline struct hz_run *hz_shelf_first(const struct hz_shelf *shelf)
 	return NULL;
 }
 
+/* In a child whose parent was inside this slab: counter, tags and shelf mark are
+ * made anew from the bitmap; false if it is no slab worth keeping. */
+bool hz_slab_repair(struct hz_run *s);
+
 /* White-box lane: traps when the slab contradicts itself. */
 void hz_slab_check(const struct hz_run *s);
