@@ -94,7 +94,9 @@ static void double_free_after_one(void)
 
 static void double_free_handed_out(void)
 {
-	/* No flush between the crime and its fruits. */
+	/* No flush between the crime and its fruits: the magazine is half empty. */
+	for (int i = 0; i < 20; i++)
+		escape(malloc(opaque(64)));
 	void *p = name(malloc(opaque(64))), *q = malloc(opaque(64)), *a, *b, *c;
 	free(p);
 	free(q);
