@@ -94,16 +94,14 @@ static void double_free_after_one(void)
 
 static void double_free_handed_out(void)
 {
-	/* No flush between the crime and its fruits: the magazine is half empty. */
-	for (int i = 0; i < 20; i++)
-		escape(malloc(opaque(64)));
-	void *p = name(malloc(opaque(64))), *q = malloc(opaque(64)), *a, *b, *c;
+	/* No flush between the crime and its fruits: a size nobody used before. */
+	void *p = name(malloc(opaque(112))), *q = malloc(opaque(112)), *a, *b, *c;
 	free(p);
 	free(q);
 	free(escape(p));
-	a = escape(malloc(opaque(64)));
-	b = escape(malloc(opaque(64)));
-	c = escape(malloc(opaque(64)));
+	a = escape(malloc(opaque(112)));
+	b = escape(malloc(opaque(112)));
+	c = escape(malloc(opaque(112)));
 	if (a == b || a == c || b == c)
 		_exit(OVERLAP);
 }
