@@ -5,11 +5,17 @@
  *   bins[kind][b]   b < 64: runs of exactly b+1 pages
  *                   else:   four bins per doubling, best of the first few
  *   purge queue     dirty runs, oldest first
+ *   stock[n]        former slabs of n pages, whole, last in first out
  *
  * Allocation: best fit among dirty, then among clean, then growth of an
  * arena.  A run is cut at the front; what is left keeps its kind.  Freeing
  * joins neighbours of the same kind: page entries of a free run's first and
  * last page name its record, and the record says whether it ends there.
+ *
+ * Former slabs first go into stock: taking one again is a few instructions
+ * where joining and cutting are hundreds, and finds pages that are touched.
+ * Stock is bounded, and joins the bins before the heap would grow beyond its
+ * recent peak, when it ages, and before anything is purged.
  *
  * Order of stores: a record gives pages up before another one takes them, so
  * that an interrupted change (fork in another thread) loses pages at worst
@@ -27,6 +33,13 @@ enum {
 	 * neighbours, of which the dirty one has at least half a MiB. */
 	JOIN_PAGES = 256,
 	JOIN_BIN = EXACT + 4 * 1, /* 128 pages */
+	/* Largest run in stock: the largest slab. */
+	STOCK_RUN_PAGES = 32,
+	/* Stock kept whatever the heap's size, and its part of the heap: 1 MiB
+	 * and an eighth.  Random replacement of blocks to 128 KiB swings by
+	 * about that. */
+	STOCK_PAGES = 256,
+	STOCK_SHIFT = 3,
 	/* Records set aside before a change: a cut leaves at most two. */
 	SPARE = 3,
 };
@@ -39,6 +52,8 @@ static struct {
 	struct hz_run *oldest, *newest; /* purge queue */
 	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked by next */
 	uint32_t spare[HZ_ARENAS_MAX]; /* how many */
+	struct hz_run *stock[STOCK_RUN_PAGES + 1]; /* by pages, linked by next */
+	size_t stock_pages; /* counted as dirty */
 } run;
 
 struct hz_run_counts hz_run_counts;
@@ -245,6 +260,42 @@ static void cut(struct hz_run *r, size_t pages, enum hz_run_state state)
 	put_back(rest, state);
 }
 
+/* Stock. */
+
+static bool stock_add(struct hz_run *r, size_t pages)
+{
+	size_t most = hz_max(STOCK_PAGES, hz_run_counts.used_pages >> STOCK_SHIFT);
+	if (pages > STOCK_RUN_PAGES || run.stock_pages + pages > most)
+		return false;
+	r->next = run.stock[pages];
+	run.stock[pages] = r;
+	run.stock_pages += pages;
+	hz_bump(&hz_run_counts.dirty_pages, pages);
+	return true;
+}
+
+static struct hz_run *stock_take(size_t pages)
+{
+	struct hz_run *r = run.stock[pages];
+	if (r) {
+		run.stock[pages] = r->next;
+		run.stock_pages -= pages;
+		hz_bump(&hz_run_counts.dirty_pages, -pages);
+	}
+	return r;
+}
+
+/* Everything in stock joins the bins; whether there was anything. */
+static bool stock_clear(void)
+{
+	if (!run.stock_pages)
+		return false;
+	for (size_t n = 1; n <= STOCK_RUN_PAGES; n++)
+		for (struct hz_run *r; (r = stock_take(n));)
+			put_back(r, HZ_RUN_DIRTY);
+	return true;
+}
+
 static struct hz_run *best_in(struct hz_run *r, size_t pages)
 {
 	struct hz_run *best = NULL;
@@ -356,19 +407,51 @@ static void peak_seen(void)
 		hz_store(&hz_run_counts.peak_pages, hz_run_counts.used_pages);
 }
 
+static struct hz_run *find_dirty(size_t pages)
+{
+	struct hz_run *r = find(DIRTY, pages);
+	return r || pages < JOIN_PAGES ? r : find_joined(pages);
+}
+
+/* A free run of at least so many pages, in its bin, or NULL. */
+static struct hz_run *find_any(size_t pages)
+{
+	struct hz_run *r = find_dirty(pages);
+	bool peak = hz_run_counts.used_pages + pages > hz_load(&hz_run_counts.peak_pages);
+	if (!r && (peak || pages > STOCK_RUN_PAGES) && stock_clear())
+		r = find_dirty(pages);
+	if (!r)
+		r = find(CLEAN, pages);
+	if (!r)
+		r = grow_any(pages);
+	if (!r && stock_clear())
+		r = find_dirty(pages);
+	return r;
+}
+
+static void used_more(size_t pages, bool fresh)
+{
+	hz_bump(fresh ? &hz_run_counts.fresh : &hz_run_counts.reused, 1);
+	hz_bump(&hz_run_counts.used_pages, pages);
+	peak_seen();
+}
+
 struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 {
 	size_t want = pages + align - 1;
 	if (want > UINT32_MAX)
 		return NULL;
 	hz_lock(&hz_arena_lock);
-	struct hz_run *r = find(DIRTY, want);
-	if (!r && want >= JOIN_PAGES)
-		r = find_joined(want);
-	if (!r)
-		r = find(CLEAN, want);
-	if (!r)
-		r = grow_any(want);
+	struct hz_run *r = NULL;
+	if (state == HZ_RUN_SLAB && want <= STOCK_RUN_PAGES)
+		r = stock_take(pages);
+	if (r) { /* base and page entries are as the last slab had them */
+		used_more(pages, false);
+		hz_unlock(&hz_arena_lock);
+		r->zero = false;
+		return r;
+	}
+	r = find_any(want);
 	if (!r || !ready(hz_run_arena(r))) {
 		hz_unlock(&hz_arena_lock);
 		return NULL;
@@ -396,11 +479,9 @@ struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 	name_ends(r);
 	if (state != HZ_RUN_SLAB) /* a slab's state is set by who fills the record in */
 		hz_store_release(&r->state, (uint8_t)state);
-	hz_bump(was == HZ_RUN_CLEAN ? &hz_run_counts.fresh : &hz_run_counts.reused, 1);
-	hz_bump(&hz_run_counts.used_pages, pages);
+	used_more(pages, was == HZ_RUN_CLEAN);
 	if (state == HZ_RUN_LARGE)
 		hz_bump(&hz_run_counts.large_pages, pages);
-	peak_seen();
 	hz_unlock(&hz_arena_lock);
 	/* Pages inside are nobody else's business: named without the lock. */
 	if (state == HZ_RUN_SLAB)
@@ -416,7 +497,10 @@ static void free_one(struct hz_run *r, size_t touched)
 	if (r->state == HZ_RUN_LARGE)
 		hz_bump(&hz_run_counts.large_pages, -pages);
 	bool split = r->zero && touched < pages && ready(hz_run_arena(r));
+	bool slab = r->state == HZ_RUN_SLAB;
 	hz_store(&r->state, HZ_RUN_BUSY);
+	if (slab && !split && stock_add(r, pages))
+		return;
 	if (split && touched)
 		cut(r, touched, HZ_RUN_CLEAN);
 	put_back(r, split && !touched ? HZ_RUN_CLEAN : HZ_RUN_DIRTY);
@@ -489,6 +573,7 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 {
 	size_t purged = 0;
 	hz_lock(&hz_arena_lock);
+	stock_clear();
 	for (;;) {
 		struct hz_run *r = run.oldest;
 		if (!r)
@@ -592,6 +677,9 @@ void hz_run_rebuild(void)
 			run.full[k][w] = 0;
 	}
 	run.oldest = run.newest = NULL;
+	for (int n = 0; n <= STOCK_RUN_PAGES; n++)
+		run.stock[n] = NULL; /* BUSY runs are found by the walk */
+	run.stock_pages = 0;
 	for (int i = 0; i < HZ_ARENAS_MAX; i++) {
 		run.records[i] = NULL; /* may be mid-change: left behind */
 		run.spare[i] = 0;
