@@ -441,7 +441,7 @@ static void check_free_errno(void)
 	void *row[ROW];
 	size_t changed = 0;
 	for (size_t i = 0; i < nsizes; i++) {
-		void *p = T_malloc(sizes[i]);
+		void *p = escape(T_malloc(sizes[i]));
 		errno = ELIBBAD;
 		T_free(p);
 		changed += errno != ELIBBAD;

@@ -31,7 +31,7 @@ static inline size_t *churn_block(size_t n)
 	size_t *p;
 	if (n < 16)
 		n = 16;
-	p = (size_t *)malloc(n);
+	p = (size_t *)escape(malloc(n));
 	if (p) {
 		p[0] = n;
 		fill(p + 1, n - sizeof(*p), n);

@@ -16,6 +16,7 @@ static void *allocate(void *unused)
 	(void)unused;
 	for (size_t n = 8; n < 1 << 20; n *= 2) {
 		void *p = malloc(n);
+		__asm__ volatile("" : "+r"(p) : : "memory");
 		if (!p)
 			return NULL;
 		memset(p, 1, n);

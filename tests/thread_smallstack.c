@@ -25,8 +25,9 @@ static void *visit(void *argument)
 	}
 	for (int i = 0; i < 300; i++) {
 		size_t n = random_size(&state, 21);
-		void *p = malloc(n), *q = aligned_alloc(4096, n), *r = calloc(3, n);
-		p = realloc(p, n * 2 + 1);
+		void *p = malloc(n), *q = escape(aligned_alloc(4096, n));
+		void *r = escape(calloc(3, n));
+		p = escape(realloc(p, n * 2 + 1));
 		if (!p || !q || !r)
 			__atomic_fetch_add(&bad, 1, __ATOMIC_RELAXED);
 		free(q);

@@ -27,7 +27,7 @@ static void count(long *what, long by)
 /* What a destructor gets, and what it does. */
 static void *new_value(size_t n)
 {
-	unsigned char *p = malloc(n);
+	unsigned char *p = escape(malloc(n));
 	if (p)
 		memset(p, (int)n & 0xff, n);
 	else
