@@ -488,6 +488,28 @@ static void *pop(struct hz_mag *m)
 	return p;
 }
 
+/* One block past all magazines: for threads without a heap from the shared
+ * one, and where there is no memory for a magazine from the thread's own. */
+static void *refill_one(struct hz_heap *h, unsigned c)
+{
+	if (!h)
+		return NULL;
+	struct hz_shelf *shelf = &h->shelf[c];
+	void *p = NULL;
+	hz_lock(&h->lock);
+	struct hz_batch *left = drain_locked(h);
+	struct hz_run *s = hz_shelf_first(shelf);
+	if (!s)
+		s = hz_slab_open(h->tag, c);
+	if (s) {
+		hz_slab_take(s, &p, 1);
+		hz_shelf_place(shelf, s);
+	}
+	hz_unlock(&h->lock);
+	give_batches(left);
+	return p;
+}
+
 static void *refill_live(struct hz_heap *h, unsigned c)
 {
 	struct hz_mag *m = &h->tls->mag[c];
@@ -501,7 +523,7 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 	}
 	if (!h->array[c]) {
 		if (!resize(h, c, rounds_start(c)))
-			return NULL;
+			return refill_one(h, c);
 	} else {
 		size_t ahead = hz_min(HZ_LANE_MAG_ROUNDS_REFILL,
 				      AHEAD_BYTES / hz_classes[c].bytes);
@@ -522,32 +544,10 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 	return p;
 }
 
-/* One block for a thread that has no heap, from the shared one. */
-static void *refill_shared(unsigned c)
-{
-	struct hz_heap *h = hz_heap_shared();
-	if (!h)
-		return NULL;
-	struct hz_shelf *shelf = &h->shelf[c];
-	void *p = NULL;
-	hz_lock(&h->lock);
-	struct hz_batch *left = drain_locked(h);
-	struct hz_run *s = hz_shelf_first(shelf);
-	if (!s)
-		s = hz_slab_open(h->tag, c);
-	if (s) {
-		hz_slab_take(s, &p, 1);
-		hz_shelf_place(shelf, s);
-	}
-	hz_unlock(&h->lock);
-	give_batches(left);
-	return p;
-}
-
 static void *refill(unsigned c)
 {
 	struct hz_heap *h = hz_heap_own();
-	return h ? refill_live(h, c) : refill_shared(c);
+	return h ? refill_live(h, c) : refill_one(hz_heap_shared(), c);
 }
 
 void *hz_heap_refill(unsigned c)
