@@ -90,16 +90,13 @@ static HZ_NOINLINE void free_foreign(void *p, uint64_t x)
 		free_untagged(p);
 		return;
 	}
-	struct hz_heap *h = t->heap;
 	uint32_t key = hz_key_of_tag(tag);
-	if (likely(h)) {
-		struct hz_slot *slot = &h->box.slot[key % HZ_OUTBOX_SLOTS];
-		void **next = slot->next;
-		if (likely(slot->key == key && next != slot->end)) {
-			*next = p;
-			hz_store_release(&slot->next, next + 1);
-			return;
-		}
+	struct hz_slot *slot = &t->slots[key % HZ_OUTBOX_SLOTS];
+	void **next = slot->next;
+	if (likely(slot->key == key && next != slot->end)) {
+		*next = p;
+		hz_store_release(&slot->next, next + 1);
+		return;
 	}
 	hz_heap_give(p, tag);
 }

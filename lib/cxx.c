@@ -21,6 +21,8 @@
 
 #include "error.h"
 
+#ifndef HZ_PREFIX
+
 typedef void (*handler)(void);
 __attribute__((weak)) handler get_new_handler(void) __asm__("_ZSt15get_new_handlerv");
 __attribute__((weak)) void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv");
@@ -52,8 +54,6 @@ static inline void *new_aligned(size_t n, size_t align)
 	void *p = hz_aligned(align, n);
 	return likely(p) ? p : again(align, n);
 }
-
-#ifndef HZ_PREFIX
 
 #define NEW(symbol, args, body)                                                   \
 	HZ_EXPORT void *symbol args;                                              \

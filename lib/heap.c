@@ -37,10 +37,15 @@ enum {
 static void *const no_block[1];
 #define NO_BLOCK ((void **)(uintptr_t)no_block) /* read only, whatever its type */
 
+/* Slots of a thread without a heap: no tag has key 0, so nothing goes in. */
+static const struct hz_slot no_slots[HZ_OUTBOX_SLOTS];
+#define NO_SLOTS ((struct hz_slot *)(uintptr_t)no_slots)
+
 __thread struct hz_tls hz_tls = {
 	.owner = (uint32_t)HZ_OWNER_NONE,
 	/* limit stays NULL: a thread without a heap never asks for it */
 	.mag = { [0 ... HZ_CLASSES - 1] = { .top = NO_BLOCK } },
+	.slots = NO_SLOTS,
 };
 
 static struct {
@@ -218,6 +223,7 @@ static struct hz_heap *attach(void)
 	hz_store_seq(&h->state, HZ_HEAP_LIVE);
 	hz_unlock(&h->lock);
 	mags_reset(h);
+	hz_tls.slots = h->box.slot;
 	hz_tls.heap = h;
 	hz_tls.owner = h->tag;
 	hz_tls.state = HZ_THREAD_LIVE;
@@ -242,6 +248,7 @@ static void detach(struct hz_heap *h)
 	hz_tls.owner = (uint32_t)HZ_OWNER_NONE;
 	hz_tls.state = HZ_THREAD_DEAD;
 	hz_tls.heap = NULL;
+	hz_tls.slots = NO_SLOTS;
 	mags_reset(NULL);
 	hz_lock(&h->lock);
 	hz_mag_release_arrays(h);

@@ -2,7 +2,7 @@
 /*
  * heap.h - what a thread has: magazines, shelves of slabs, an outbox, an inbox.
  *
- *   hz_tls (784 bytes, initial-exec)        hz_heap (metadata, recycled)
+ *   hz_tls (792 bytes, initial-exec)        hz_heap (metadata, recycled)
  *   | owner tag | state | heap ----------->| inbox | lock | state |
  *   | magazine[class] {top, limit} |        | shelf[class] | outbox |
  *        |                                  | magazine arrays and sizes |
@@ -47,6 +47,7 @@ struct hz_tls {
 	uint32_t state; /* enum hz_thread_state; thread */
 	struct hz_heap *heap; /* NULL unless live or dying; thread */
 	struct hz_mag mag[HZ_CLASSES];
+	struct hz_slot *slots; /* of the heap's outbox; unusable ones without; thread */
 };
 _Static_assert(offsetof(struct hz_tls, mag) == HZ_OFFSET_FIRST &&
 		       sizeof(struct hz_mag) == HZ_OFFSET_STEP,

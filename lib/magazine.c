@@ -142,7 +142,7 @@ static bool may_grow(const struct hz_heap *h, unsigned c)
 }
 
 /* Room for more blocks of class c, if there may be any. */
-static bool grow(struct hz_heap *h, unsigned c)
+bool hz_mag_grow(struct hz_heap *h, unsigned c)
 {
 	if (!h->array[c])
 		return resize(h, c, rounds_start(c));
@@ -166,7 +166,7 @@ static struct hz_run *settle(struct hz_heap *h, struct hz_run *s, struct hz_run 
 
 /* Frees blocks into slabs of heap h, whose lock is held.  Blocks whose slab
  * has another owner by now are moved to the front; returns how many. */
-static size_t put_blocks(struct hz_heap *h, void **blocks, size_t n)
+size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 {
 	size_t strays = 0;
 	struct hz_run *s = NULL, *empty = NULL;
@@ -195,34 +195,8 @@ static size_t put_blocks(struct hz_heap *h, void **blocks, size_t n)
 	return strays;
 }
 
-/* A block of any owner, freed under that owner's lock: the way of threads
- * without a heap and of blocks that strayed. */
-void hz_mag_free_direct(void *p)
-{
-	for (;;) {
-		uint32_t tag = hz_tag_of(p);
-		struct hz_inbox *inbox = hz_remote_inbox(tag >> HZ_TAG_OWNER_SHIFT);
-		if (!inbox || tag < HZ_TAG_OWNER_ONE)
-			hz_die("free", p, HZ_WHY_FREE_PAGE);
-		struct hz_heap *h = (struct hz_heap *)inbox;
-		hz_lock(&h->lock);
-		size_t stray = put_blocks(h, &p, 1);
-		hz_unlock(&h->lock);
-		if (!stray)
-			break;
-	}
-	hz_pressure_freed();
-}
-
-/* Blocks that turned out to be others', outside of any lock. */
-static void give_strays(void **blocks, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		hz_heap_give(blocks[i], hz_tag_of(blocks[i]));
-}
-
 /* The slab of a block that is its whole slab; reports what is no such block. */
-static struct hz_run *whole_slab(void *p, unsigned c)
+struct hz_run *hz_mag_whole_slab(void *p, unsigned c)
 {
 	struct hz_run *s = hz_run_of(p);
 	if (!s || hz_load(&s->state) != HZ_RUN_SLAB || s->class_no != c)
@@ -250,7 +224,7 @@ static void close_blocks(unsigned c, void **blocks, size_t n)
 	struct hz_run *list = NULL;
 	for (size_t i = 0; i < n; i++) {
 		void *p = blocks[i];
-		struct hz_run *s = whole_slab(p, c);
+		struct hz_run *s = hz_mag_whole_slab(p, c);
 		hz_slab_put(s, p);
 		s->next = list;
 		list = s;
@@ -269,7 +243,7 @@ static void flush(struct hz_heap *h, unsigned c, size_t n)
 		return;
 	}
 	hz_lock(&h->lock);
-	size_t strays = put_blocks(h, h->array[c] + 1, n);
+	size_t strays = hz_mag_put(h, h->array[c] + 1, n);
 	hz_unlock(&h->lock);
 	void *out[STRAYS];
 	size_t done = n - strays, some;
@@ -282,7 +256,7 @@ static void flush(struct hz_heap *h, unsigned c, size_t n)
 		for (size_t i = 0; i < some; i++)
 			out[i] = h->array[c][1 + i];
 		drop_bottom(h, c, some);
-		give_strays(out, some);
+		hz_mag_give_strays(out, some);
 	}
 	hz_bump(&h->counts.flushes, 1);
 }
@@ -299,136 +273,6 @@ void hz_mag_flush_all(struct hz_heap *h)
 	for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
 		hz_mag_sent(hz_outbox_flush(&h->box, i));
 	hz_pressure_freed();
-}
-
-/* Takes what others freed: into magazines, larger ones if the thread's share
- * allows, the rest into slabs. */
-void hz_mag_drain(struct hz_heap *h)
-{
-	struct hz_batch *b = hz_inbox_take(&h->inbox);
-	char *tls = (char *)h->tls;
-	uint32_t own = h->tag;
-	while (b) {
-		struct hz_batch *next = b->next;
-		size_t rest = 0, n = b->count;
-		for (size_t i = 0; i < n; i++) {
-			void *p = b->blocks[i];
-			uint32_t x = hz_tag_of(p) ^ own;
-			struct hz_mag *m = (struct hz_mag *)(tls + x);
-			if (likely(x < HZ_TAG_OWNER_ONE) &&
-			    (likely(m->top != m->limit) || grow(h, hz_class_of_offset(x))))
-				*++m->top = p;
-			else
-				b->blocks[rest++] = p;
-		}
-		hz_bump(&h->counts.drained, n);
-		if (rest) {
-			hz_lock(&h->lock);
-			size_t strays = put_blocks(h, b->blocks, rest);
-			hz_unlock(&h->lock);
-			give_strays(b->blocks, strays);
-		}
-		hz_batch_keep(&h->spare, b);
-		b = next;
-	}
-}
-
-/* Takes what others freed into slabs only; h's lock is held, its thread may
- * be asleep or gone.  Batches with strays are returned for give-away. */
-static struct hz_batch *drain_locked(struct hz_heap *h)
-{
-	struct hz_batch *b = hz_inbox_take(&h->inbox), *left = NULL;
-	while (b) {
-		struct hz_batch *next = b->next;
-		b->count = (uint32_t)put_blocks(h, b->blocks, b->count);
-		b->next = left;
-		left = b;
-		b = next;
-	}
-	return left;
-}
-
-static void give_batches(struct hz_batch *b)
-{
-	while (b) {
-		struct hz_batch *next = b->next;
-		give_strays(b->blocks, b->count);
-		hz_batch_drop(b);
-		b = next;
-	}
-}
-
-bool hz_mag_drain_for(struct hz_heap *h)
-{
-	if (!hz_inbox_any(&h->inbox) || !hz_trylock(&h->lock))
-		return false;
-	struct hz_batch *left = drain_locked(h);
-	hz_unlock(&h->lock);
-	give_batches(left);
-	return true;
-}
-
-void hz_mag_sent(uint32_t owner)
-{
-	if (!owner)
-		return;
-	struct hz_heap *h = (struct hz_heap *)hz_remote_inbox(owner);
-	/* The push came before (seq_cst); so did the store of IDLE in the
-	 * owner's detaching before its last look: one of the two sees it. */
-	while (hz_load_seq(&h->state) == HZ_HEAP_IDLE && hz_inbox_any(&h->inbox))
-		if (!hz_mag_drain_for(h))
-			return; /* the holder looks again after unlocking */
-}
-
-/* A block that is its slab: who frees it holds all there is of the slab (it is
- * on no shelf, its bit is clear, its owner has no other way to it), so the
- * slab changes hands here without its owner. */
-static void take_over(struct hz_heap *h, void *p, unsigned c)
-{
-	hz_slab_retag(whole_slab(p, c), h->tag);
-	uint32_t offset = hz_offset_of_class(c);
-	struct hz_mag *m = &h->tls->mag[c];
-	if (m->top != m->limit)
-		*++m->top = p;
-	else
-		hz_heap_overflow(p, offset);
-}
-
-void hz_heap_give(void *p, uint32_t tag)
-{
-	hz_heap_enter();
-	struct hz_heap *h = hz_heap_own();
-	if (!h) {
-		hz_mag_free_direct(p);
-		return;
-	}
-	if ((tag ^ h->tag) < HZ_TAG_OWNER_ONE) {
-		/* Ours, of a further arena or straying back. */
-		struct hz_mag *m = (struct hz_mag *)((char *)h->tls + (tag ^ h->tag));
-		if (m->top < m->limit && *m->top != p)
-			*++m->top = p;
-		else
-			hz_heap_overflow(p, tag ^ h->tag);
-		return;
-	}
-	unsigned c = hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1));
-	if (hz_classes[c].blocks == 1) {
-		take_over(h, p, c);
-		return;
-	}
-	uint32_t key = hz_key_of_tag(tag), sent;
-	struct hz_slot *slot = &h->box.slot[key % HZ_OUTBOX_SLOTS];
-	if (slot->key != key || slot->next == slot->end) {
-		hz_heap_tick(h);
-		bool open = hz_outbox_open(&h->box, &h->spare, key, &sent);
-		hz_mag_sent(sent);
-		if (!open) {
-			hz_mag_free_direct(p);
-			return;
-		}
-	}
-	*slot->next++ = p;
-	hz_bump(&h->counts.foreign, 1);
 }
 
 /* The same for blocks that are their slabs: those are on no shelf, so this
@@ -497,7 +341,7 @@ static void *refill_one(struct hz_heap *h, unsigned c)
 	struct hz_shelf *shelf = &h->shelf[c];
 	void *p = NULL;
 	hz_lock(&h->lock);
-	struct hz_batch *left = drain_locked(h);
+	struct hz_batch *left = hz_mag_drain_locked(h);
 	struct hz_run *s = hz_shelf_first(shelf);
 	if (!s)
 		s = hz_slab_open(h->tag, c);
@@ -506,7 +350,7 @@ static void *refill_one(struct hz_heap *h, unsigned c)
 		hz_shelf_place(shelf, s);
 	}
 	hz_unlock(&h->lock);
-	give_batches(left);
+	hz_mag_give_batches(left);
 	return p;
 }
 
@@ -577,7 +421,7 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 		hz_die("free", p, HZ_WHY_DOUBLE);
 	hz_heap_tick(h);
 	/* More than once only if what a flush gave away came back. */
-	while (m->top == m->limit && !grow(h, c)) {
+	while (m->top == m->limit && !hz_mag_grow(h, c)) {
 		if (!h->array[c]) {
 			hz_mag_free_direct(p);
 			return;

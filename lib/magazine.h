@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * magazine.h - what heap.c and magazine.c ask of each other.
+ * magazine.h - what the files of the heap layer ask of each other.
  *
  *   heap.c      threads come and go, heaps are found, adopted, recovered
- *   magazine.c  blocks move between magazines, slabs, batches and inboxes
+ *   magazine.c  blocks move between magazines and slabs
+ *   handover.c  and between threads
  *
- * Both are the heap layer; nothing outside it includes this header.  Functions
+ * The three are the heap layer; nothing outside it includes this header.  Functions
  * that take a heap expect its own thread unless they say otherwise.
  * Nothing here may be called with a lock held unless said so.
  */
@@ -22,6 +23,20 @@ struct hz_heap *hz_heap_shared(void);
 /* A slab of class c from an idle heap, already h's but on no shelf.  *late is
  * an idle heap whose inbox wants draining, if one was met. */
 struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c, struct hz_heap **late);
+
+/* Frees blocks into slabs of h, whose lock is held.  Blocks whose slab has
+ * another owner by now are moved to the front; returns how many. */
+size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n);
+/* Room for more blocks of class c, if there may be any. */
+bool hz_mag_grow(struct hz_heap *h, unsigned c);
+/* The slab of a block that is its whole slab; reports what is no such block. */
+struct hz_run *hz_mag_whole_slab(void *p, unsigned c);
+/* Blocks and batches that turned out to be others', outside of any lock. */
+void hz_mag_give_strays(void **blocks, size_t n);
+void hz_mag_give_batches(struct hz_batch *b);
+/* A heap's inbox into its slabs, its lock held; batches with strays are
+ * returned for giving away. */
+struct hz_batch *hz_mag_drain_locked(struct hz_heap *h);
 
 /* Frees a block under its owner's lock; any thread. */
 void hz_mag_free_direct(void *p);

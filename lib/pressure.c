@@ -17,6 +17,9 @@
 
 #include "heap.h"
 
+/* Dirty pages worth a look at the clock: 16 MiB. */
+enum { MUCH_PAGES = 4096 };
+
 struct hz_pressure_counts hz_pressure_counts;
 
 static struct {
@@ -41,9 +44,12 @@ static void purge(size_t keep, uint32_t before_ms)
 
 void hz_pressure_freed(void)
 {
-	size_t keep = hz_pressure_keep();
-	if (unlikely(hz_load(&hz_run_counts.dirty_pages) > keep))
+	size_t keep = hz_pressure_keep(), dirty = hz_load(&hz_run_counts.dirty_pages);
+	if (unlikely(dirty > keep))
 		purge(keep, 0);
+	/* Much was freed: the next frees look at the clock, not one in 64. */
+	else if (dirty > MUCH_PAGES && dirty > hz_load(&hz_run_counts.used_pages))
+		hz_pressure_tick();
 }
 
 uint32_t hz_pressure_tick(void)

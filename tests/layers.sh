@@ -13,10 +13,10 @@ base lane class_table
 os
 class
 arena
-run
+run bins
 slab
 remote
-heap magazine
+heap magazine handover
 large
 report observe
 api cxx info

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bins.c - free runs: where they wait and how they are joined and cut.
+ *
+ *   of[kind][b]     b < 64: runs of exactly b+1 pages
+ *                   else:   four bins per doubling, best of the first few
+ *   purge queue     dirty runs, oldest first
+ *   stock[n]        former slabs of n pages, whole, last in first out
+ *   records         of no run at present, for the next cut
+ *
+ * A run is cut at the front; what is left keeps its kind.  Freeing joins
+ * neighbours of the same kind: page entries of a free run's first and last
+ * page name its record, and the record says whether it ends there.
+ *
+ * Former slabs first go into stock: taking one again is a few instructions
+ * where joining and cutting are hundreds, and finds pages that are touched.
+ *
+ * Order of stores: a record gives pages up before another one takes them, so
+ * that an interrupted change (fork in another thread) loses pages at worst
+ * and never has two runs claim one.
+ *
+ * Who may call: run.c, with hz_arena_lock held.  It refuses to decide which
+ * kind is taken first and when memory is given back.
+ */
+#include "bins.h"
+
+enum {
+	EXACT = 64, /* bins of one size */
+	BINS = EXACT + 4 * 26, /* up to 2^32 pages */
+	WORDS = (BINS + 63) / 64,
+	/* Runs looked at in a bin of several sizes: best fit in practice. */
+	SCAN = 16,
+	/* Of joined runs the dirty part has at least half a MiB. */
+	JOIN_BIN = EXACT + 4 * 1,
+	/* Stock kept whatever the heap's size, and its part of the heap: 1 MiB
+	 * and an eighth.  Random replacement of blocks to 128 KiB swings by
+	 * about that. */
+	STOCK_PAGES = 256,
+	STOCK_SHIFT = 3,
+	/* Records set aside before a change: a cut leaves at most two. */
+	SPARE = 3,
+};
+
+static struct {
+	struct hz_run *of[HZ_KINDS][BINS];
+	uint64_t full[HZ_KINDS][WORDS]; /* bit: bin not empty */
+	struct hz_run *oldest, *newest; /* purge queue */
+	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked by next */
+	uint32_t spare[HZ_ARENAS_MAX]; /* how many */
+	struct hz_run *stock[HZ_STOCK_RUN_PAGES + 1]; /* by pages, linked by next */
+	size_t stock_pages; /* counted as dirty */
+} bins;
+
+static unsigned bin_of(size_t pages)
+{
+	if (pages <= EXACT)
+		return (unsigned)pages - 1;
+	unsigned log = 63 - (unsigned)__builtin_clzll(pages); /* >= 6 */
+	return EXACT + (log - 6) * 4 + (unsigned)((pages >> (log - 2)) & 3);
+}
+
+static enum hz_run_kind kind_of(const struct hz_run *r)
+{
+	return hz_load(&r->state) == HZ_RUN_DIRTY ? HZ_KIND_DIRTY : HZ_KIND_CLEAN;
+}
+
+static size_t *count_of(uint8_t state)
+{
+	return state == HZ_RUN_DIRTY ? &hz_run_counts.dirty_pages
+				     : &hz_run_counts.clean_pages;
+}
+
+/* Unused records. */
+
+bool hz_bins_ready(struct hz_arena *a)
+{
+	if (bins.spare[a->number] >= SPARE)
+		return true;
+	return hz_arena_runs_ready(a, SPARE, sizeof(struct hz_run));
+}
+
+struct hz_run *hz_bins_record_new(struct hz_arena *a)
+{
+	struct hz_run *r = bins.records[a->number];
+	if (r) {
+		bins.records[a->number] = r->next;
+		bins.spare[a->number]--;
+		return r;
+	}
+	r = (struct hz_run *)a->runs_next;
+	a->runs_next += sizeof(*r);
+	r->arena = (uint16_t)a->number;
+	r->number = (uint32_t)(r - (struct hz_run *)a->base);
+	return r;
+}
+
+void hz_bins_record_drop(struct hz_run *r)
+{
+	hz_store(&r->state, HZ_RUN_UNUSED);
+	hz_run_set_span(r, 0, 0);
+	r->next = bins.records[r->arena];
+	bins.records[r->arena] = r;
+	bins.spare[r->arena]++;
+}
+
+/* Bins and queue. */
+
+void hz_bins_add(struct hz_run *r)
+{
+	enum hz_run_kind k = kind_of(r);
+	unsigned b = bin_of(hz_run_pages(r));
+	struct hz_run *head = bins.of[k][b];
+	r->prev = NULL;
+	r->next = head;
+	if (head)
+		head->prev = r;
+	bins.of[k][b] = r;
+	bins.full[k][b / 64] |= 1ULL << b % 64;
+	hz_bump(count_of(r->state), hz_run_pages(r));
+}
+
+static void bin_remove(struct hz_run *r)
+{
+	enum hz_run_kind k = kind_of(r);
+	unsigned b = bin_of(hz_run_pages(r));
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		bins.of[k][b] = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+	if (!bins.of[k][b])
+		bins.full[k][b / 64] &= ~(1ULL << b % 64);
+	hz_bump(count_of(r->state), -(size_t)hz_run_pages(r));
+}
+
+void hz_bins_enqueue(struct hz_run *r, uint32_t when)
+{
+	r->freed_ms = when;
+	r->stuck = false;
+	r->newer = NULL;
+	r->older = bins.newest;
+	if (bins.newest)
+		bins.newest->newer = r;
+	else
+		bins.oldest = r;
+	bins.newest = r;
+}
+
+static void queue_remove(struct hz_run *r)
+{
+	if (r->stuck)
+		return;
+	if (r->older)
+		r->older->newer = r->newer;
+	else
+		bins.oldest = r->newer;
+	if (r->newer)
+		r->newer->older = r->older;
+	else
+		bins.newest = r->older;
+}
+
+void hz_bins_unlink(struct hz_run *r)
+{
+	bin_remove(r);
+	if (r->state == HZ_RUN_DIRTY)
+		queue_remove(r);
+}
+
+/* Free neighbours of the page range [first, first+pages) of arena a. */
+
+struct hz_run *hz_bins_before(struct hz_arena *a, size_t first)
+{
+	if (!first)
+		return NULL;
+	uint32_t n = hz_load(&hz_arena_page(a, first - 1)->run);
+	struct hz_run *r = n ? hz_run_record(a, n) : NULL;
+	return r && hz_bins_is_free(r) && hz_run_first(r) + (size_t)hz_run_pages(r) == first ? r : NULL;
+}
+
+struct hz_run *hz_bins_behind(struct hz_arena *a, size_t end)
+{
+	if (end >= a->pages_top)
+		return NULL;
+	uint32_t n = hz_load(&hz_arena_page(a, end)->run);
+	struct hz_run *r = n ? hz_run_record(a, n) : NULL;
+	return r && hz_bins_is_free(r) && hz_run_first(r) == end ? r : NULL;
+}
+
+/* Puts the pages of r, which is in no list, back as `state`, joined with its
+ * neighbours of that kind.  Returns the joined run. */
+struct hz_run *hz_bins_put_back(struct hz_run *r, enum hz_run_state state)
+{
+	struct hz_arena *a = hz_run_arena(r);
+	size_t first = hz_run_first(r), pages = hz_run_pages(r);
+	struct hz_run *next = hz_bins_behind(a, first + pages);
+	if (next && next->state == state) {
+		hz_bins_unlink(next);
+		pages += hz_run_pages(next);
+		hz_bins_record_drop(next);
+	}
+	struct hz_run *prev = hz_bins_before(a, first);
+	if (prev && prev->state == state) {
+		hz_bins_unlink(prev);
+		size_t more = hz_run_pages(prev);
+		hz_bins_record_drop(r);
+		first -= more;
+		pages += more;
+		r = prev;
+	}
+	hz_store(&r->state, (uint8_t)state);
+	hz_run_set_span(r, first, pages);
+	hz_run_name_ends(r);
+	hz_bins_add(r);
+	if (state == HZ_RUN_DIRTY)
+		hz_bins_enqueue(r, (uint32_t)hz_load(&hz_run_counts.now_ms));
+	return r;
+}
+
+/* Cuts r, in no list, to its front `pages`; the rest goes back as `state`. */
+void hz_bins_cut(struct hz_run *r, size_t pages, enum hz_run_state state)
+{
+	size_t first = hz_run_first(r), all = hz_run_pages(r);
+	if (all == pages)
+		return;
+	struct hz_run *rest = hz_bins_record_new(hz_run_arena(r));
+	hz_run_set_span(r, first, pages);
+	hz_run_set_span(rest, first + pages, all - pages);
+	hz_store(&rest->state, HZ_RUN_BUSY);
+	hz_bins_put_back(rest, state);
+}
+
+/* Stock. */
+
+bool hz_bins_stock_add(struct hz_run *r, size_t pages)
+{
+	size_t most = hz_max(STOCK_PAGES, hz_run_counts.used_pages >> STOCK_SHIFT);
+	if (pages > HZ_STOCK_RUN_PAGES || bins.stock_pages + pages > most)
+		return false;
+	r->next = bins.stock[pages];
+	bins.stock[pages] = r;
+	bins.stock_pages += pages;
+	hz_bump(&hz_run_counts.dirty_pages, pages);
+	return true;
+}
+
+struct hz_run *hz_bins_stock_take(size_t pages)
+{
+	struct hz_run *r = bins.stock[pages];
+	if (r) {
+		bins.stock[pages] = r->next;
+		bins.stock_pages -= pages;
+		hz_bump(&hz_run_counts.dirty_pages, -pages);
+	}
+	return r;
+}
+
+/* Everything in stock joins the bins; whether there was anything. */
+bool hz_bins_stock_clear(void)
+{
+	if (!bins.stock_pages)
+		return false;
+	for (size_t n = 1; n <= HZ_STOCK_RUN_PAGES; n++)
+		for (struct hz_run *r; (r = hz_bins_stock_take(n));)
+			hz_bins_put_back(r, HZ_RUN_DIRTY);
+	return true;
+}
+
+static struct hz_run *best_in(struct hz_run *r, size_t pages)
+{
+	struct hz_run *best = NULL;
+	for (int i = 0; r && i < SCAN; i++, r = r->next) {
+		size_t have = hz_run_pages(r);
+		if (have >= pages && (!best || have < hz_run_pages(best)))
+			best = r;
+	}
+	return best;
+}
+
+struct hz_run *hz_bins_find(enum hz_run_kind k, size_t pages)
+{
+	unsigned b = bin_of(pages);
+	if (b >= EXACT) {
+		struct hz_run *r = best_in(bins.of[k][b], pages);
+		if (r)
+			return r;
+		b++;
+	}
+	for (unsigned w = b / 64; w < WORDS; w++) {
+		uint64_t bits = bins.full[k][w];
+		if (w == b / 64)
+			bits &= ~0ULL << b % 64;
+		if (bits)
+			return best_in(bins.of[k][w * 64 + (unsigned)__builtin_ctzll(bits)],
+				       pages);
+	}
+	return NULL;
+}
+
+/* A dirty run that with its clean neighbours is long enough, both taken from
+ * their lists and joined; so that memory at hand serves before new memory
+ * does.  Of the candidates the one that is dirtiest. */
+struct hz_run *hz_bins_find_joined(size_t pages)
+{
+	struct hz_run *best = NULL;
+	for (unsigned b = bin_of(pages) + 1; b-- > JOIN_BIN;) {
+		struct hz_run *r = bins.of[HZ_KIND_DIRTY][b];
+		for (int i = 0; r && i < SCAN; i++, r = r->next) {
+			struct hz_arena *a = hz_run_arena(r);
+			size_t first = hz_run_first(r), have = hz_run_pages(r);
+			struct hz_run *prev = hz_bins_before(a, first), *next = hz_bins_behind(a, first + have);
+			size_t all = have + (prev ? hz_run_pages(prev) : 0) +
+				     (next ? hz_run_pages(next) : 0);
+			if (all >= pages && (!best || have > hz_run_pages(best)))
+				best = r;
+		}
+		if (best)
+			break;
+	}
+	if (!best)
+		return NULL;
+	struct hz_arena *a = hz_run_arena(best);
+	size_t first = hz_run_first(best), all = hz_run_pages(best);
+	struct hz_run *next = hz_bins_behind(a, first + all), *prev = hz_bins_before(a, first);
+	hz_bins_unlink(best);
+	hz_store(&best->state, HZ_RUN_BUSY);
+	if (next) {
+		hz_bins_unlink(next);
+		all += hz_run_pages(next);
+		hz_bins_record_drop(next);
+		hz_run_set_span(best, first, all);
+	}
+	if (prev && all < pages) {
+		hz_bins_unlink(prev);
+		all += hz_run_pages(prev);
+		first = hz_run_first(prev);
+		hz_bins_record_drop(best);
+		best = prev;
+		hz_run_set_span(best, first, all);
+	}
+	hz_store(&best->state, HZ_RUN_DIRTY);
+	hz_run_name_ends(best);
+	hz_bins_add(best);
+	hz_bins_enqueue(best, (uint32_t)hz_load(&hz_run_counts.now_ms));
+	return best;
+}
+
+struct hz_run *hz_bins_oldest(void)
+{
+	return bins.oldest;
+}
+
+void hz_bins_enqueue_oldest(struct hz_run *r, uint32_t when)
+{
+	r->freed_ms = when;
+	r->stuck = false;
+	r->older = NULL;
+	r->newer = bins.oldest;
+	if (bins.oldest)
+		bins.oldest->older = r;
+	else
+		bins.newest = r;
+	bins.oldest = r;
+}
+
+void hz_bins_reset(void)
+{
+	for (int k = 0; k < HZ_KINDS; k++) {
+		for (int b = 0; b < BINS; b++)
+			bins.of[k][b] = NULL;
+		for (int w = 0; w < WORDS; w++)
+			bins.full[k][w] = 0;
+	}
+	bins.oldest = bins.newest = NULL;
+	for (int n = 0; n <= HZ_STOCK_RUN_PAGES; n++)
+		bins.stock[n] = NULL;
+	bins.stock_pages = 0;
+	for (int i = 0; i < HZ_ARENAS_MAX; i++) {
+		bins.records[i] = NULL; /* may be mid-change: left behind */
+		bins.spare[i] = 0;
+	}
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bins.h - what run.c asks of the lists of free runs.
+ *
+ *   in a bin     clean or dirty; dirty ones also in the purge queue
+ *   in stock     BUSY, a former slab with its page entries as they were
+ *   in no list   BUSY, in the hands of the caller
+ *
+ * Part of the run layer; nothing outside it includes this header.  All of it
+ * expects hz_arena_lock to be held.  It refuses runs that are in use.
+ */
+#pragma once
+
+#include "run.h"
+
+enum hz_run_kind { HZ_KIND_DIRTY, HZ_KIND_CLEAN, HZ_KINDS };
+
+enum {
+	/* Largest run in stock: the largest slab. */
+	HZ_STOCK_RUN_PAGES = 32,
+};
+
+static inline void hz_run_set_span(struct hz_run *r, size_t first, size_t pages)
+{
+	hz_store(&r->span, (uint64_t)pages << 32 | (uint32_t)first);
+}
+
+static inline void hz_run_name_page(struct hz_run *r, size_t page)
+{
+	hz_store(&hz_arena_page(hz_run_arena(r), page)->run, r->number);
+}
+
+static inline void hz_run_name_ends(struct hz_run *r)
+{
+	uint32_t first = hz_run_first(r);
+	hz_run_name_page(r, first);
+	hz_run_name_page(r, first + hz_run_pages(r) - 1);
+}
+
+/* Whether a cut has the records it needs; false when the kernel refuses. */
+bool hz_bins_ready(struct hz_arena *a);
+struct hz_run *hz_bins_record_new(struct hz_arena *a);
+void hz_bins_record_drop(struct hz_run *r);
+
+static inline bool hz_bins_is_free(const struct hz_run *r)
+{
+	uint8_t state = hz_load(&r->state);
+	return state == HZ_RUN_CLEAN || state == HZ_RUN_DIRTY;
+}
+
+/* Free runs that end before page `first`, or start at page `end`; or NULL. */
+struct hz_run *hz_bins_before(struct hz_arena *a, size_t first);
+struct hz_run *hz_bins_behind(struct hz_arena *a, size_t end);
+
+/* Into and out of a bin; the purge queue beside it, newest or oldest end. */
+void hz_bins_add(struct hz_run *r);
+void hz_bins_enqueue(struct hz_run *r, uint32_t when);
+void hz_bins_enqueue_oldest(struct hz_run *r, uint32_t when);
+void hz_bins_unlink(struct hz_run *r);
+struct hz_run *hz_bins_oldest(void);
+
+/* Puts the pages of r, which is in no list, back as `state`, joined with its
+ * neighbours of that kind.  Returns the joined run. */
+struct hz_run *hz_bins_put_back(struct hz_run *r, enum hz_run_state state);
+/* Cuts r, in no list, to its front `pages`; the rest goes back as `state`. */
+void hz_bins_cut(struct hz_run *r, size_t pages, enum hz_run_state state);
+
+/* Best fit of a kind, still in its bin; NULL if there is none. */
+struct hz_run *hz_bins_find(enum hz_run_kind k, size_t pages);
+/* A dirty run made long enough by its clean neighbours, in its bin. */
+struct hz_run *hz_bins_find_joined(size_t pages);
+
+/* A former slab into stock, if it may (else the caller puts it back); out of
+ * it, exactly so many pages; all of it into the bins, whether there was any. */
+bool hz_bins_stock_add(struct hz_run *r, size_t pages);
+struct hz_run *hz_bins_stock_take(size_t pages);
+bool hz_bins_stock_clear(void);
+
+/* All lists empty, before a rebuild. */
+void hz_bins_reset(void);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handover.c - blocks on their way to the thread that owns them.
+ *
+ *   give     a foreign block into the open batch for its owner; a block that
+ *            is its slab changes owners instead
+ *   sent     a batch was pushed: if its owner has no thread, drain it here
+ *   drain    own inbox, into magazines and slabs
+ *   strays   blocks whose slab changed owners under way: given again
+ *
+ * Invariants: whoever puts a block into a bitmap holds the lock of the heap
+ * that owns the slab and has looked; no two heaps are locked at once; giving
+ * may come back to the giver's own magazines, so nobody gives while filling
+ * one.
+ *
+ * Who may call: api.c through heap.h, the rest of the heap layer.  It refuses
+ * to wait for an owner, but for threads without a heap.
+ */
+#include "magazine.h"
+
+#include "error.h"
+#include "pressure.h"
+
+/* A block of any owner, freed under that owner's lock: the way of threads
+ * without a heap and of blocks that strayed. */
+void hz_mag_free_direct(void *p)
+{
+	for (;;) {
+		uint32_t tag = hz_tag_of(p);
+		struct hz_inbox *inbox = hz_remote_inbox(tag >> HZ_TAG_OWNER_SHIFT);
+		if (!inbox || tag < HZ_TAG_OWNER_ONE)
+			hz_die("free", p, HZ_WHY_FREE_PAGE);
+		struct hz_heap *h = (struct hz_heap *)inbox;
+		hz_lock(&h->lock);
+		size_t stray = hz_mag_put(h, &p, 1);
+		hz_unlock(&h->lock);
+		if (!stray)
+			break;
+	}
+	hz_pressure_freed();
+}
+
+/* Blocks that turned out to be others', outside of any lock. */
+void hz_mag_give_strays(void **blocks, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		hz_heap_give(blocks[i], hz_tag_of(blocks[i]));
+}
+
+/* Takes what others freed: into magazines, larger ones if the thread's share
+ * allows, the rest into slabs. */
+void hz_mag_drain(struct hz_heap *h)
+{
+	struct hz_batch *b = hz_inbox_take(&h->inbox);
+	char *tls = (char *)h->tls;
+	uint32_t own = h->tag;
+	while (b) {
+		struct hz_batch *next = b->next;
+		size_t rest = 0, n = b->count;
+		for (size_t i = 0; i < n; i++) {
+			void *p = b->blocks[i];
+			uint32_t x = hz_tag_of(p) ^ own;
+			struct hz_mag *m = (struct hz_mag *)(tls + x);
+			if (likely(x < HZ_TAG_OWNER_ONE) &&
+			    (likely(m->top != m->limit) || hz_mag_grow(h, hz_class_of_offset(x))))
+				*++m->top = p;
+			else
+				b->blocks[rest++] = p;
+		}
+		hz_bump(&h->counts.drained, n);
+		if (rest) {
+			hz_lock(&h->lock);
+			size_t strays = hz_mag_put(h, b->blocks, rest);
+			hz_unlock(&h->lock);
+			hz_mag_give_strays(b->blocks, strays);
+		}
+		hz_batch_keep(&h->spare, b);
+		b = next;
+	}
+}
+
+/* Takes what others freed into slabs only; h's lock is held, its thread may
+ * be asleep or gone.  Batches with strays are returned for give-away. */
+struct hz_batch *hz_mag_drain_locked(struct hz_heap *h)
+{
+	struct hz_batch *b = hz_inbox_take(&h->inbox), *left = NULL;
+	while (b) {
+		struct hz_batch *next = b->next;
+		b->count = (uint32_t)hz_mag_put(h, b->blocks, b->count);
+		b->next = left;
+		left = b;
+		b = next;
+	}
+	return left;
+}
+
+void hz_mag_give_batches(struct hz_batch *b)
+{
+	while (b) {
+		struct hz_batch *next = b->next;
+		hz_mag_give_strays(b->blocks, b->count);
+		hz_batch_drop(b);
+		b = next;
+	}
+}
+
+bool hz_mag_drain_for(struct hz_heap *h)
+{
+	if (!hz_inbox_any(&h->inbox) || !hz_trylock(&h->lock))
+		return false;
+	struct hz_batch *left = hz_mag_drain_locked(h);
+	hz_unlock(&h->lock);
+	hz_mag_give_batches(left);
+	return true;
+}
+
+void hz_mag_sent(uint32_t owner)
+{
+	if (!owner)
+		return;
+	struct hz_heap *h = (struct hz_heap *)hz_remote_inbox(owner);
+	/* The push came before (seq_cst); so did the store of IDLE in the
+	 * owner's detaching before its last look: one of the two sees it. */
+	while (hz_load_seq(&h->state) == HZ_HEAP_IDLE && hz_inbox_any(&h->inbox))
+		if (!hz_mag_drain_for(h))
+			return; /* the holder looks again after unlocking */
+}
+
+/* A block that is its slab: who frees it holds all there is of the slab (it is
+ * on no shelf, its bit is clear, its owner has no other way to it), so the
+ * slab changes hands here without its owner. */
+static void take_over(struct hz_heap *h, void *p, unsigned c)
+{
+	hz_slab_retag(hz_mag_whole_slab(p, c), h->tag);
+	uint32_t offset = hz_offset_of_class(c);
+	struct hz_mag *m = &h->tls->mag[c];
+	if (m->top != m->limit)
+		*++m->top = p;
+	else
+		hz_heap_overflow(p, offset);
+}
+
+void hz_heap_give(void *p, uint32_t tag)
+{
+	hz_heap_enter();
+	struct hz_heap *h = hz_heap_own();
+	if (!h) {
+		hz_mag_free_direct(p);
+		return;
+	}
+	if ((tag ^ h->tag) < HZ_TAG_OWNER_ONE) {
+		/* Ours, of a further arena or straying back. */
+		struct hz_mag *m = (struct hz_mag *)((char *)h->tls + (tag ^ h->tag));
+		if (m->top < m->limit && *m->top != p)
+			*++m->top = p;
+		else
+			hz_heap_overflow(p, tag ^ h->tag);
+		return;
+	}
+	unsigned c = hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1));
+	if (hz_classes[c].blocks == 1) {
+		take_over(h, p, c);
+		return;
+	}
+	uint32_t key = hz_key_of_tag(tag), sent;
+	struct hz_slot *slot = &h->box.slot[key % HZ_OUTBOX_SLOTS];
+	if (slot->key != key || slot->next == slot->end) {
+		hz_heap_tick(h);
+		bool open = hz_outbox_open(&h->box, &h->spare, key, &sent);
+		hz_mag_sent(sent);
+		if (!open) {
+			hz_mag_free_direct(p);
+			return;
+		}
+	}
+	*slot->next++ = p;
+	hz_bump(&h->counts.foreign, 1);
+}
