@@ -191,7 +191,7 @@ bool hz_os_shift(void *p, size_t bytes, void *to)
 bool hz_os_wipe_on_fork(void *p, size_t bytes)
 {
 	size_t page = hz_os_page_bytes();
-	if (page > bytes)
+	if (page > bytes || refused())
 		return false;
 	return !failed(call(SYS_madvise, (long)p, (long)bytes, MADV_WIPEONFORK, 0, 0, 0));
 }
