@@ -24,7 +24,7 @@ static void *visit(void *argument)
 		handed[i] = NULL;
 	}
 	for (int i = 0; i < 300; i++) {
-		size_t n = random_size(&state, 21);
+		size_t n = random_size(&state, 18);
 		void *p = malloc(n), *q = escape(aligned_alloc(4096, n));
 		void *r = escape(calloc(3, n));
 		p = escape(realloc(p, n * 2 + 1));
