@@ -10,6 +10,7 @@
  */
 #include "option.h"
 
+#include <hz/hz.h>
 #include <stdlib.h>
 
 struct hz_options hz_option = { .arena_bytes = HZ_ARENA_SIZE_DEFAULT };
@@ -26,13 +27,16 @@ static const struct row {
 	  "address space reserved for the first arena, bytes or with K, M, G, T" },
 };
 
-const char *hz_option_name(unsigned i, size_t *value, const char **help)
+HZ_EXPORT const char *hz_option_at(unsigned index, uint64_t *value, const char **help)
 {
-	if (i >= sizeof(rows) / sizeof(*rows))
+	if (index >= sizeof(rows) / sizeof(*rows))
 		return NULL;
-	*value = *rows[i].value;
-	*help = rows[i].help;
-	return rows[i].name;
+	hz_option_read(); /* as the first allocation will find them */
+	if (value)
+		*value = *rows[index].value;
+	if (help)
+		*help = rows[index].help;
+	return rows[index].name;
 }
 
 /* A size with an optional suffix; false for anything else. */
@@ -60,10 +64,14 @@ static bool size_of(const char *text, size_t *out)
 
 void hz_option_read(void)
 {
+	static bool done; /* any thread; twice does no harm */
+	if (hz_load_acquire(&done))
+		return;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		const char *text = secure_getenv(rows[i].name);
 		size_t n;
 		if (text && size_of(text, &n) && n >= rows[i].least && n <= rows[i].most)
-			*rows[i].value = n;
+			hz_store(rows[i].value, n);
 	}
+	hz_store_release(&done, true);
 }

@@ -19,6 +19,5 @@ struct hz_options {
 };
 extern struct hz_options hz_option; /* start lock; constant afterwards */
 
+/* hz_option_at of <hz/hz.h> reads the same table. */
 void hz_option_read(void);
-/* The i-th option: name, value, one line of help; NULL behind the last. */
-const char *hz_option_name(unsigned i, size_t *value, const char **help);

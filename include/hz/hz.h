@@ -85,6 +85,12 @@ int hz_report_write(int fd, int format);
  * the bytes given back. */
 size_t hz_purge(void);
 
+/* The index-th option that the environment may set, counted from 0: returns
+ * its name and sets *value to the value in force and *help to a line about
+ * it, static storage; either pointer may be NULL.  Returns NULL behind the
+ * last option, with nothing set. */
+const char *hz_option_at(unsigned index, uint64_t *value, const char **help);
+
 #ifdef __cplusplus
 }
 #endif
