@@ -41,7 +41,6 @@ enum breach {
 	FLUSH_NO_OWNER,     /* flush believes the tag and not the slab's owner */
 	DRAIN_NO_OWNER,     /* draining for another believes the inbox */
 	ADOPT_NO_LOCK,      /* a slab is adopted without the idle heap's lock */
-	ADOPT_LIVE,         /* ... without looking whether it is still idle */
 	TAKE_NO_XCHG,       /* the inbox is read and cleared in two steps */
 	BREACHES,
 };
