@@ -106,16 +106,9 @@ static HZ_NOINLINE void free_overflow(void *p, struct hz_mag HZ_THREAD *m)
 	hz_heap_overflow(p, (uintptr_t)m - hz_tls_at());
 }
 
-HZ_EXPORT void HZ_API(free)(void *p)
+/* Frees p, given its page's tag xor the thread's own. */
+static inline void release(void *p, uint64_t x)
 {
-	char *start = hz_glance(hz_hot.start);
-	intptr_t at = (intptr_t)((uintptr_t)start - 1 - (uintptr_t)p);
-	if (unlikely((uintptr_t)at <= hz_glance(hz_hot.floor))) {
-		free_outside(p);
-		return;
-	}
-	uint64_t x = hz_load(&((struct hz_page *)start)[at >> HZ_PAGE_SHIFT].tag) ^
-		     hz_thread()->owner;
 	if (unlikely(x >= HZ_TAG_OWNER_ONE)) {
 		free_foreign(p, x);
 		return;
@@ -130,13 +123,29 @@ HZ_EXPORT void HZ_API(free)(void *p)
 	hz_mag_pushed(m, top);
 }
 
+HZ_EXPORT void HZ_API(free)(void *p)
+{
+	char *start = hz_glance(hz_hot.start);
+	intptr_t at = (intptr_t)((uintptr_t)start - 1 - (uintptr_t)p);
+	if (unlikely((uintptr_t)at <= hz_glance(hz_hot.floor))) {
+		free_outside(p);
+		return;
+	}
+	release(p, hz_load(&((struct hz_page *)start)[at >> HZ_PAGE_SHIFT].tag) ^
+			   hz_thread()->owner);
+}
+
+/* Block size of a small block, by its tag. */
+static inline size_t bytes_of_tag(uint32_t tag)
+{
+	return hz_classes[hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1))].bytes;
+}
+
 /* Usable bytes of the block at p; 0 if p is no block. */
 static inline size_t usable(const void *p)
 {
 	uint32_t tag = hz_tag_of(p);
-	if (likely(tag >= HZ_TAG_OWNER_ONE))
-		return hz_classes[hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1))].bytes;
-	return hz_large_size(p);
+	return likely(tag >= HZ_TAG_OWNER_ONE) ? bytes_of_tag(tag) : hz_large_size(p);
 }
 
 static inline size_t usable_or_die(const void *p, const char *function)
@@ -162,12 +171,26 @@ HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 	return p;
 }
 
-/* Moves the block to a new one of n bytes, keeping what fits both. */
-static void *realloc_copy(void *p, size_t n, size_t keep)
+/* A large block, or none at all, to n bytes. */
+static HZ_NOINLINE void *realloc_large(void *p, size_t n)
 {
-	void *q = alloc(n);
-	if (likely(q)) {
-		hz_copy(q, p, keep);
+	size_t old = usable_or_die(p, "realloc");
+	if (!n) {
+		HZ_API(free)(p);
+		return NULL;
+	}
+	if (n > PTRDIFF_MAX)
+		return no_memory();
+	size_t want = n;
+	if (n > HZ_CLASS_MAX_BYTES) {
+		void *q = hz_large_resize(p, n);
+		if (q || n <= old)
+			return q ? q : p;
+		want = n + n / 8; /* it had to move: with room to grow */
+	}
+	void *q = alloc(want <= PTRDIFF_MAX ? want : n);
+	if (q) {
+		hz_copy(q, p, hz_min(n, old));
 		HZ_API(free)(p);
 	}
 	return q;
@@ -180,28 +203,26 @@ enum { SHRINK_BYTES = 128 };
 HZ_EXPORT void *HZ_API(realloc)(void *p, size_t n)
 {
 	if (unlikely(!p))
-		return HZ_API(malloc)(n);
-	size_t old = usable_or_die(p, "realloc");
-	if (unlikely(!n)) {
-		HZ_API(free)(p);
-		return NULL;
-	}
-	if (unlikely(n > PTRDIFF_MAX))
-		return no_memory();
-	if (n <= old && (n >= old / 2 || old < SHRINK_BYTES) && old <= HZ_CLASS_MAX_BYTES)
-		return p;
-	if (old > HZ_CLASS_MAX_BYTES && n > HZ_CLASS_MAX_BYTES) {
-		void *q = hz_large_resize(p, n);
-		if (q)
-			return q;
-		if (n <= old)
+		return alloc(n);
+	uint32_t tag = hz_tag_of(p);
+	if (unlikely(tag < HZ_TAG_OWNER_ONE))
+		return realloc_large(p, n);
+	size_t old = bytes_of_tag(tag), keep = old;
+	if (n <= old) {
+		if (n >= old / 2 || (n && old < SHRINK_BYTES))
 			return p;
+		if (unlikely(!n)) {
+			HZ_API(free)(p);
+			return NULL;
+		}
+		keep = n;
 	}
-	if (n <= old || old <= HZ_CLASS_MAX_BYTES)
-		return realloc_copy(p, n, hz_min(n, old));
-	/* A large block that had to move: with room to grow. */
-	size_t more = n + n / 8;
-	return realloc_copy(p, more <= PTRDIFF_MAX ? more : n, old);
+	void *q = alloc(n);
+	if (likely(q)) {
+		hz_copy(q, p, keep);
+		release(p, tag ^ hz_thread()->owner);
+	}
+	return q;
 }
 
 /* Aligned allocation; align is a power of two. */
