@@ -17,7 +17,6 @@
 #include "alloc_names.h"
 #include "probe.h"
 
-#pragma GCC diagnostic ignored "-Wpragmas"
 #pragma GCC diagnostic ignored "-Walloc-size-larger-than="
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 /* Addresses of dead blocks are compared on purpose. */

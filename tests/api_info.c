@@ -14,7 +14,6 @@
 
 #include "probe.h"
 
-#pragma GCC diagnostic ignored "-Wpragmas"
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 enum { SMALL_BLOCKS = 100 * 1024 };

@@ -11,7 +11,6 @@
 #include "alloc_names.h"
 #include "probe.h"
 
-#pragma GCC diagnostic ignored "-Wpragmas"
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 static int first_free(void)

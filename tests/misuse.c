@@ -17,7 +17,6 @@
 #include "alloc_names.h"
 #include "probe.h"
 
-#pragma GCC diagnostic ignored "-Wpragmas"
 #pragma GCC diagnostic ignored "-Wuse-after-free"
 #pragma GCC diagnostic ignored "-Wfree-nonheap-object"
 #pragma GCC diagnostic ignored "-Wmismatched-dealloc"

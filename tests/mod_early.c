@@ -18,7 +18,7 @@ static int answer(void)
 	return 42;
 }
 
-static int (*resolve(void))(void)
+__attribute__((used)) static int (*resolve(void))(void)
 {
 	/* Not to be optimised away; this library's own data may be unrelocated. */
 	void *p = malloc(100);

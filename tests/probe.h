@@ -14,6 +14,10 @@
 #ifndef PROBE_H
 #define PROBE_H
 
+/* Compilers know different warnings to switch off. */
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Wunknown-warning-option"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>

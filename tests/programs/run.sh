@@ -8,7 +8,8 @@
 # Each program is a function p_NAME below, which prints what must be the same; it runs without
 # and with LD_PRELOAD=$HZ_SO in directories of their own, and the two outputs, standard error
 # included, are compared byte by byte. TAP on stdout. What is not installed is skipped with its
-# name; HZ_TEST_VERBOSE=1 shows the outputs. A program that runs longer than LIMIT seconds is killed and has failed.
+# name; HZ_TEST_VERBOSE=1 shows the outputs. A program that runs longer than LIMIT seconds is
+# killed and has failed.
 #
 # Output must not depend on time, process numbers, paths or address layout: the functions take
 # care of that, so that a difference means the allocator.
@@ -68,7 +69,8 @@ p_perl() {
 	print scalar(keys %h), " $n\n";
 	my $text = join " ", map { "word" . ($_ * 31 % 997) } 1 .. 50000;
 	my %w; $w{$1}++ while $text =~ /(\w+)/g;
-	print join(",", map { "$_=$w{$_}" } (sort { $w{$b} <=> $w{$a} || $a cmp $b } keys %w)[0 .. 9]), "\n";
+	my @top = (sort { $w{$b} <=> $w{$a} || $a cmp $b } keys %w)[0 .. 9];
+	print join(",", map { "$_=$w{$_}" } @top), "\n";
 	my @sorted = sort map { reverse } split / /, $text;
 	print "$sorted[0] $sorted[-1]\n";
 	$_ = "a" x 100000; s/a/bc/g; print length, "\n";
@@ -126,7 +128,8 @@ p_python() {
 	needs python3
 	PYTHONMALLOC=malloc python3 - <<-'END'
 	import json, threading, subprocess, re, zlib, sys, os
-	data = [{"id": i, "name": "n%d" % (i * 7919 % 10007), "tags": [str(j) for j in range(i % 7)]} for i in range(60000)]
+	data = [{"id": i, "name": "n%d" % (i * 7919 % 10007), "tags": [str(j) for j in range(i % 7)]}
+	        for i in range(60000)]
 	text = json.dumps(data, sort_keys=True)
 	print(len(text), zlib.crc32(text.encode()), len(json.loads(text)))
 	total = [0] * 8
