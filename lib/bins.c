@@ -339,11 +339,7 @@ struct hz_run *hz_bins_find_joined(size_t pages)
 		best = prev;
 		hz_run_set_span(best, first, all);
 	}
-	hz_store(&best->state, HZ_RUN_DIRTY);
-	hz_run_name_ends(best);
-	hz_bins_add(best);
-	hz_bins_enqueue(best, (uint32_t)hz_load(&hz_run_counts.now_ms));
-	return best;
+	return hz_bins_put_back(best, HZ_RUN_DIRTY);
 }
 
 struct hz_run *hz_bins_oldest(void)
@@ -380,4 +376,72 @@ void hz_bins_reset(void)
 		bins.records[i] = NULL; /* may be mid-change: left behind */
 		bins.spare[i] = 0;
 	}
+}
+
+/* White-box lane: what the walk meets, and what the lists hold. */
+
+struct seen {
+	size_t pages[HZ_RUN_LARGE + 1]; /* by state */
+	size_t runs[HZ_RUN_LARGE + 1];
+};
+
+static bool see(struct hz_run *r, void *arg)
+{
+	struct seen *seen = arg;
+	struct hz_arena *a = hz_run_arena(r);
+	size_t first = hz_run_first(r), pages = hz_run_pages(r);
+	struct hz_run *next = hz_bins_behind(a, first + pages);
+	hz_assert(r == hz_run_record(a, r->number) && r->state <= HZ_RUN_LARGE);
+	bool stuck = next && next->state == HZ_RUN_DIRTY && (next->stuck || r->stuck);
+	hz_assert(!hz_bins_is_free(r) || !next || next->state != r->state || stuck);
+	hz_assert(hz_arena_page(a, first + pages - 1)->run == r->number);
+	seen->pages[r->state] += pages;
+	seen->runs[r->state]++;
+	return true;
+}
+
+void hz_run_check(void)
+{
+	struct seen seen = { 0 };
+	size_t runs[HZ_KINDS] = { 0 }, pages[HZ_KINDS] = { 0 }, stuck = 0, queued = 0, stock = 0;
+	hz_run_walk(see, &seen);
+	for (unsigned i = 0; i < HZ_KINDS * BINS; i++) {
+		enum hz_run_kind k = i / BINS;
+		unsigned b = i % BINS;
+		struct hz_run *prev = NULL, *r = bins.of[k][b];
+		hz_assert((bins.full[k][b / 64] >> b % 64 & 1) == (r != NULL));
+		for (; r; prev = r, r = r->next) {
+			hz_assert(hz_bins_is_free(r) && kind_of(r) == k && r->prev == prev);
+			hz_assert(bin_of(hz_run_pages(r)) == b);
+			hz_assert(hz_bins_behind(hz_run_arena(r), hz_run_first(r)) == r);
+			runs[k]++;
+			pages[k] += hz_run_pages(r);
+			stuck += k == HZ_KIND_DIRTY && r->stuck;
+		}
+	}
+	for (struct hz_run *older = NULL, *r = bins.oldest; r; older = r, r = r->newer, queued++)
+		hz_assert(r->state == HZ_RUN_DIRTY && !r->stuck && r->older == older &&
+			  (r->newer || r == bins.newest));
+	for (size_t n = 0; n <= HZ_STOCK_RUN_PAGES; n++)
+		for (struct hz_run *r = bins.stock[n]; r; r = r->next, stock += n)
+			hz_assert(r->state == HZ_RUN_BUSY && hz_run_pages(r) == n);
+	for (uint32_t i = 0, n; i < hz_arenas_count; i++) {
+		n = bins.spare[i];
+		for (struct hz_run *r = bins.records[i]; r; r = r->next, n--)
+			hz_assert(r->state == HZ_RUN_UNUSED && !r->span && r->arena == i);
+		hz_assert(n == 0);
+	}
+	/* Who the walk meets is in its list, and nobody else is. */
+	hz_assert(runs[HZ_KIND_DIRTY] == seen.runs[HZ_RUN_DIRTY]);
+	hz_assert(runs[HZ_KIND_CLEAN] == seen.runs[HZ_RUN_CLEAN]);
+	hz_assert(queued + stuck == runs[HZ_KIND_DIRTY] && stock == bins.stock_pages);
+	hz_assert(hz_run_counts.dirty_pages == pages[HZ_KIND_DIRTY] + stock);
+	hz_assert(hz_run_counts.clean_pages == pages[HZ_KIND_CLEAN]);
+	/* BUSY is in stock, or a slab being opened, which is counted as used, or
+	 * a run being purged, which is not counted. */
+	size_t used = seen.pages[HZ_RUN_SLAB] + seen.pages[HZ_RUN_LARGE];
+	size_t busy = seen.pages[HZ_RUN_BUSY] - stock;
+	hz_assert(stock <= seen.pages[HZ_RUN_BUSY]);
+	hz_assert(used <= hz_run_counts.used_pages && hz_run_counts.used_pages <= used + busy);
+	hz_assert(hz_run_counts.large_pages == seen.pages[HZ_RUN_LARGE]);
 }

@@ -49,6 +49,14 @@ static struct hz_run *grow_any(size_t pages)
 	return a ? grow(a, pages) : NULL;
 }
 
+/* The end of every change. */
+static void leave(void)
+{
+	if (HZ_LANE_CHECK)
+		hz_run_check();
+	hz_unlock(&hz_arena_lock);
+}
+
 static void peak_seen(void)
 {
 	if (hz_run_counts.used_pages > hz_load(&hz_run_counts.peak_pages))
@@ -91,17 +99,17 @@ struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 		return NULL;
 	hz_lock(&hz_arena_lock);
 	struct hz_run *r = NULL;
-	if (state == HZ_RUN_SLAB && want <= HZ_STOCK_RUN_PAGES)
+	if (state == HZ_RUN_SLAB && align == 1 && pages <= HZ_STOCK_RUN_PAGES)
 		r = hz_bins_stock_take(pages);
 	if (r) { /* base and page entries are as the last slab had them */
 		used_more(pages, false);
-		hz_unlock(&hz_arena_lock);
+		leave();
 		r->zero = false;
 		return r;
 	}
 	r = find_any(want);
 	if (!r || !hz_bins_ready(hz_run_arena(r))) {
-		hz_unlock(&hz_arena_lock);
+		leave();
 		return NULL;
 	}
 	hz_bins_unlink(r);
@@ -130,7 +138,7 @@ struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 	used_more(pages, was == HZ_RUN_CLEAN);
 	if (state == HZ_RUN_LARGE)
 		hz_bump(&hz_run_counts.large_pages, pages);
-	hz_unlock(&hz_arena_lock);
+	leave();
 	/* Pages inside are nobody else's business: named without the lock. */
 	if (state == HZ_RUN_SLAB)
 		for (size_t i = 1; i + 1 < pages; i++)
@@ -158,7 +166,7 @@ void hz_run_free(struct hz_run *r, size_t touched)
 {
 	hz_lock(&hz_arena_lock);
 	free_one(r, touched);
-	hz_unlock(&hz_arena_lock);
+	leave();
 }
 
 void hz_run_free_list(struct hz_run *list)
@@ -168,7 +176,7 @@ void hz_run_free_list(struct hz_run *list)
 		next = r->next;
 		free_one(r, r->touched);
 	}
-	hz_unlock(&hz_arena_lock);
+	leave();
 }
 
 bool hz_run_resize(struct hz_run *r, size_t pages)
@@ -209,7 +217,7 @@ bool hz_run_resize(struct hz_run *r, size_t pages)
 		peak_seen();
 	}
 out:
-	hz_unlock(&hz_arena_lock);
+	leave();
 	return done;
 }
 
@@ -263,7 +271,7 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 			hz_bins_add(r);
 		}
 	}
-	hz_unlock(&hz_arena_lock);
+	leave();
 	return purged;
 }
 
@@ -289,21 +297,27 @@ void hz_run_walk(bool (*fn)(struct hz_run *r, void *arg), void *arg)
 	}
 }
 
-static bool rebuild_one(struct hz_run *r, void *arg)
+/* Free runs are BUSY, in no list, until the second walk comes to them; `zero`
+ * says meanwhile which are clean. */
+static bool rebuild_mark(struct hz_run *r, void *arg)
+{
+	(void)arg;
+	if (hz_bins_is_free(r) || r->state == HZ_RUN_BUSY) {
+		r->zero = r->state == HZ_RUN_CLEAN;
+		hz_store(&r->state, HZ_RUN_BUSY);
+		return true;
+	}
+	hz_run_counts.used_pages += hz_run_pages(r);
+	if (r->state == HZ_RUN_LARGE)
+		hz_run_counts.large_pages += hz_run_pages(r);
+	return true;
+}
+
+static bool rebuild_free(struct hz_run *r, void *arg)
 {
 	(void)arg;
 	if (r->state == HZ_RUN_BUSY)
-		hz_store(&r->state, HZ_RUN_DIRTY);
-	if (hz_bins_is_free(r)) {
-		hz_run_name_ends(r);
-		hz_bins_add(r);
-		if (r->state == HZ_RUN_DIRTY)
-			hz_bins_enqueue(r, (uint32_t)hz_load(&hz_run_counts.now_ms));
-	} else {
-		hz_run_counts.used_pages += hz_run_pages(r);
-		if (r->state == HZ_RUN_LARGE)
-			hz_run_counts.large_pages += hz_run_pages(r);
-	}
+		hz_bins_put_back(r, r->zero ? HZ_RUN_CLEAN : HZ_RUN_DIRTY);
 	return true;
 }
 
@@ -312,5 +326,6 @@ void hz_run_rebuild(void)
 	hz_bins_reset(); /* what was in stock is BUSY and found by the walk */
 	hz_run_counts.used_pages = hz_run_counts.large_pages = 0;
 	hz_run_counts.dirty_pages = hz_run_counts.clean_pages = 0;
-	hz_run_walk(rebuild_one, NULL);
+	hz_run_walk(rebuild_mark, NULL);
+	hz_run_walk(rebuild_free, NULL);
 }

@@ -141,5 +141,5 @@ void hz_run_rebuild(void);
  * hz_arena_lock held the picture is exact, without it approximate but safe. */
 void hz_run_walk(bool (*fn)(struct hz_run *r, void *arg), void *arg);
 
-/* White-box lane: traps when an invariant is broken. */
+/* White-box lane: traps when an invariant is broken.  Arena lock held. */
 void hz_run_check(void);

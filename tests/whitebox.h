@@ -137,7 +137,9 @@ static inline void all_whole(void)
 {
 	struct census c = pages_whole();
 	NEED(c.lost == 0);
+	hz_lock(&hz_arena_lock);
 	hz_run_check();
+	hz_unlock(&hz_arena_lock);
 	hz_run_walk(slab_whole, NULL);
 	for (struct hz_heap *h = hz_heap_first(); h; h = h->next)
 		hz_heap_check(h);
