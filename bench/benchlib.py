@@ -272,6 +272,14 @@ def busy_jiffies():
     return sum(v) - v[3] - v[4]
 
 
+def stop(p):
+    """Ends a launcher and all of its session; it may have ended itself."""
+    try:
+        os.killpg(p.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
 def run_once(words, alloc, log, timeout=120, hang_dir=None, extra_env=None):
     """One measured run.  Returns a dict with rc, status, time, wall, cpu,
     rss_kb, minflt, ...; status is ok, failed, invalid, timeout or a signal.
@@ -297,10 +305,10 @@ def run_once(words, alloc, log, timeout=120, hang_dir=None, extra_env=None):
         except subprocess.TimeoutExpired:
             if hang_dir:
                 capture_hang(p.pid, hang_dir)
-            os.killpg(p.pid, signal.SIGKILL)
+            stop(p)
             rc, status = p.wait(), "timeout"
         except BaseException:
-            os.killpg(p.pid, signal.SIGKILL)
+            stop(p)
             raise
     wall = time.monotonic() - start
     with open(log, "rb") as f:

@@ -15,6 +15,7 @@ claimed.  Raw figures and logs stay in --out."""
 import argparse
 import os
 import re
+import signal
 import sys
 import time
 
@@ -352,6 +353,10 @@ def arguments():
     return p.parse_args()
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def main():
     args = arguments()
     rows = choose_rows(args)
@@ -372,10 +377,14 @@ def main():
     names, done = [a.name for a in allocs], []
     with open(os.path.join(args.out, "raw.tsv"), "w") as raw:
         raw.write(RAW_HEADER)
-        for i, result in enumerate(measure(args, allocs, rows, programs,
-                                           raw)):
-            progress(result, names, i + 1, len(rows))
-            done += result
+        signal.signal(signal.SIGTERM, interrupt)
+        try:
+            for i, result in enumerate(measure(args, allocs, rows, programs,
+                                               raw)):
+                progress(result, names, i + 1, len(rows))
+                done += result
+        except KeyboardInterrupt:
+            sys.stderr.write("stopped: the report has the rows so far\n")
     write_summary(done, names, os.path.join(args.out, "summary.tsv"))
     text = report(done, names, args)
     with open(os.path.join(args.out, "summary.md"), "w") as f:
