@@ -24,6 +24,7 @@
 
 #include "error.h"
 #include "pressure.h"
+#include "waste.h"
 
 static HZ_COLD void *no_memory(void)
 {
@@ -43,9 +44,11 @@ HZ_NOINLINE void *hz_malloc_slow(size_t n)
 	return likely(p) ? p : no_memory();
 }
 
-/* The hit path, for every function that allocates. */
-static inline void *alloc(size_t n)
+/* The hit path, for every function that allocates.  `asked` is what the
+ * program wants of the n bytes. */
+static inline void *alloc_for(size_t n, size_t asked)
 {
+	hz_waste_seen(asked, n);
 	if (unlikely(n >= hz_glance(hz_hot.small_limit)))
 		return hz_malloc_slow(n);
 	struct hz_mag HZ_THREAD *m = hz_mag_at(hz_class_offset[(n + 15) >> 4]);
@@ -55,6 +58,11 @@ static inline void *alloc(size_t n)
 		return hz_malloc_slow(n);
 	m->top = top - 1;
 	return p;
+}
+
+static inline void *alloc(size_t n)
+{
+	return alloc_for(n, n);
 }
 
 HZ_EXPORT void *HZ_API(malloc)(size_t n)
@@ -233,7 +241,8 @@ void *hz_aligned(size_t align, size_t n)
 	/* See hz_class_of_aligned: the class of a multiple is one. */
 	size_t up = hz_round_up(n | !n, align);
 	if (likely(align <= HZ_PAGE && up <= HZ_CLASS_MAX_BYTES))
-		return alloc(up);
+		return alloc_for(up, n);
+	hz_waste_seen(n, n ? n : 1);
 	void *p = hz_large_alloc(n ? n : 1, align, false);
 	return p ? p : no_memory();
 }

@@ -31,6 +31,7 @@ enum {
 	TABLE_STEP_BYTES = 64 << 10,
 	/* Later metadata comes in pieces of this size of their own mapping. */
 	META_PIECE_BYTES = 1 << 20,
+	PIECE_HEAD_BYTES = 64, /* struct hz_meta_piece; keeps lines aligned */
 	/* The first commit of heap: enough for a small program, little enough
 	 * to be harmless under mlockall. */
 	FIRST_HEAP_BYTES = 1 << 20,
@@ -48,6 +49,7 @@ struct hz_arena *hz_arenas[HZ_ARENAS_MAX];
 uint32_t hz_arenas_count;
 struct hz_lock hz_arena_lock;
 uint32_t *hz_fork_mark;
+struct hz_meta_piece *hz_meta_pieces;
 
 static struct {
 	struct hz_arena first; /* arena 0 */
@@ -261,17 +263,22 @@ void *hz_meta_alloc(size_t bytes)
 	bytes = hz_round_up(bytes, 64);
 	hz_lock(&arena.meta_lock);
 	if ((size_t)(arena.meta_end - arena.meta_next) < bytes) {
-		size_t piece = hz_max(META_PIECE_BYTES, hz_round_up(bytes, GRAIN));
+		size_t least = hz_round_up(bytes + PIECE_HEAD_BYTES, GRAIN);
+		size_t piece = hz_max(META_PIECE_BYTES, least);
 		char *p = hz_os_map(piece);
-		if (!p && piece > bytes) {
-			piece = hz_round_up(bytes, GRAIN);
+		if (!p && piece > least) {
+			piece = least;
 			p = hz_os_map(piece);
 		}
 		if (!p) {
 			hz_unlock(&arena.meta_lock);
 			return NULL;
 		}
-		arena.meta_next = p;
+		struct hz_meta_piece *head = (struct hz_meta_piece *)(void *)p;
+		head->next = hz_meta_pieces;
+		head->bytes = piece;
+		hz_store_release(&hz_meta_pieces, head);
+		arena.meta_next = p + PIECE_HEAD_BYTES;
 		arena.meta_end = p + piece;
 		arena.meta_committed += piece;
 	}

@@ -82,6 +82,13 @@ bool hz_arena_runs_ready(struct hz_arena *a, size_t n, size_t record_bytes);
 /* Metadata: zeroed, 64-byte aligned, never given back; NULL when refused.
  * Any thread. */
 void *hz_meta_alloc(size_t bytes);
+/* Each later piece of metadata begins with this; newest first. */
+struct hz_meta_piece {
+	struct hz_meta_piece *next; /* release */
+	size_t bytes; /* mapped; constant */
+};
+extern struct hz_meta_piece *hz_meta_pieces; /* meta lock; read by anyone */
+
 /* Bytes of metadata in use and committed, for reports. */
 void hz_meta_observe(size_t *used_bytes, size_t *committed_bytes);
 

@@ -20,6 +20,7 @@
 
 #include "error.h"
 #include "pressure.h"
+#include "probe.h"
 
 /* A block of any owner, freed under that owner's lock: the way of threads
  * without a heap and of blocks that strayed. */
@@ -67,6 +68,7 @@ void hz_mag_drain(struct hz_heap *h)
 			else
 				b->blocks[rest++] = p;
 		}
+		HZ_PROBE2(remote_collect, h, n);
 		hz_bump(&h->counts.drained, n);
 		if (rest) {
 			hz_lock(&h->lock);

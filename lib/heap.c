@@ -27,6 +27,7 @@
 
 #include "option.h"
 #include "pressure.h"
+#include "probe.h"
 
 enum {
 	/* Idle heaps looked at when a slab is wanted: they are few or small. */
@@ -66,6 +67,8 @@ static struct {
 	void (*forked)(void); /* the layers above recover too; start */
 } heaps;
 
+struct hz_heap *const *const hz_heap_list = &heaps.all;
+
 void hz_heap_on_fork(void (*fn)(void))
 {
 	hz_store_release(&heaps.forked, fn);
@@ -98,6 +101,7 @@ bool hz_heap_start(void)
 	if (likely(hz_load_acquire(&heaps.started)))
 		return true;
 	hz_lock(&heaps.start_lock);
+	bool first = !heaps.started;
 	if (!heaps.started) {
 		hz_option_read();
 		if (!hz_arena_init(hz_option.arena_bytes)) {
@@ -112,6 +116,8 @@ bool hz_heap_start(void)
 		hz_store_release(&hz_hot.small_limit, (size_t)HZ_CLASS_MAX_BYTES + 1);
 	}
 	hz_unlock(&heaps.start_lock);
+	if (first)
+		hz_observed(HZ_EVENT_START);
 	return true;
 }
 
@@ -259,6 +265,8 @@ static void detach(struct hz_heap *h)
 	hz_mag_sent(h->tag >> HZ_TAG_OWNER_SHIFT);
 	idle_push(h);
 	hz_pressure_freed();
+	HZ_PROBE1(thread_exit, h);
+	hz_observed(HZ_EVENT_THREAD_EXIT);
 }
 
 static void thread_exit(void *arg)
@@ -328,6 +336,7 @@ void hz_heap_tick(struct hz_heap *h)
 	if (now - h->epoch_ms >= HZ_LANE_AGE_MS) {
 		h->epoch_ms = now;
 		hz_mag_shrink_idle(h);
+		hz_bump(&h->counts.epochs, 1);
 		for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
 			hz_mag_sent(hz_outbox_flush(&h->box, i));
 		for (struct hz_heap *o = hz_heap_first(); o; o = o->next) {
@@ -336,6 +345,8 @@ void hz_heap_tick(struct hz_heap *h)
 				hz_mag_drain_for(o);
 			hz_store(&o->seen_drained, seen);
 		}
+		HZ_PROBE1(epoch, h);
+		hz_observed(HZ_EVENT_EPOCH);
 	}
 }
 
@@ -420,23 +431,34 @@ void hz_heap_forked(void)
 
 /* Observation. */
 
-size_t hz_heap_magazine_bytes(struct hz_heap *h, size_t *blocks)
+bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg)
 {
-	size_t bytes = 0;
 	if (!hz_trylock(&h->lock))
-		return 0;
-	if (h->tls) {
-		for (unsigned c = 0; c < HZ_CLASSES; c++) {
-			void **a = hz_load(&h->array[c]), **top = hz_load(&h->tls->mag[c].top);
-			size_t n = a && top >= a && top <= a + HZ_LANE_MAG_ROUNDS_MAX
-					   ? (size_t)(top - a)
-					   : 0;
-			bytes += n * hz_classes[c].bytes;
-			*blocks += n;
-		}
+		return false;
+	for (unsigned c = 0; h->tls && c < HZ_CLASSES; c++) {
+		void **a = hz_load(&h->array[c]), **top = hz_load(&h->tls->mag[c].top);
+		if (a && top >= a && top <= a + HZ_LANE_MAG_ROUNDS_MAX)
+			for (void **p = a + 1; p <= top; p++)
+				fn(hz_load(p), c, arg);
 	}
 	hz_unlock(&h->lock);
-	return bytes;
+	return true;
+}
+
+static void add_block(void *p, uint32_t c, void *arg)
+{
+	size_t *sum = arg; /* bytes, blocks */
+	(void)p;
+	sum[0] += hz_classes[c].bytes;
+	sum[1]++;
+}
+
+size_t hz_heap_magazine_bytes(struct hz_heap *h, size_t *blocks)
+{
+	size_t sum[2] = { 0 };
+	hz_heap_magazines(h, add_block, sum);
+	*blocks += sum[1];
+	return sum[0];
 }
 
 enum hz_slab_put hz_heap_probe(const void *p)

@@ -63,6 +63,9 @@ enum hz_heap_state { HZ_HEAP_LIVE, HZ_HEAP_IDLE };
 
 struct hz_heap_counts { /* its thread, relaxed; readers add heaps up */
 	uint64_t refills, flushes, opened, closed, adopted, drained, foreign;
+	uint64_t taken; /* blocks out of slabs; thread, of the shared heap its lock */
+	uint64_t returned, closed_blocks; /* back into slabs: its lock; being slabs: thread */
+	uint64_t epochs, decays, decayed, shrunk; /* idle magazines: flushed, blocks, halved */
 };
 
 struct hz_heap {
@@ -169,8 +172,15 @@ void hz_heap_flush_own(void);
  * reaching memory of sleeping and ended threads.  Returns heaps reached. */
 size_t hz_heap_drain_all(void);
 
-/* All heaps, newest first, for observers; append only. */
+/* All heaps, newest first, for observers; append only.  The pointer is for
+ * readers outside the process. */
 struct hz_heap *hz_heap_first(void);
+extern struct hz_heap *const *const hz_heap_list;
+/* Calls fn for every block in the heap's magazines.  Takes the heap's lock if
+ * it is free; false when it was not.  Of a thread that runs, the blocks are
+ * those of some instant each. */
+typedef void hz_block_fn(void *p, uint32_t class_no, void *arg);
+bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg);
 /* Bytes and blocks the magazines of one heap hold; takes its lock. */
 size_t hz_heap_magazine_bytes(struct hz_heap *h, size_t *blocks);
 /* Threads with a heap, now. */

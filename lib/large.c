@@ -29,28 +29,25 @@ enum {
 	FIRST_TABLE = 256, /* entries: one page */
 };
 
-struct direct {
-	char *base; /* NULL: unused; (char *)1: was used */
-	size_t bytes; /* mapped */
-};
-
 static struct {
 	struct hz_lock lock;
-	struct direct *table; /* entries; lock */
+	struct hz_direct *table; /* entries; lock */
 	size_t entries, used; /* used counts those once used; lock */
 	size_t moves; /* any thread, relaxed */
 } large;
 
 struct hz_large_counts hz_large_counts;
+struct hz_direct *const *const hz_large_table = &large.table;
+const size_t *const hz_large_entries = &large.entries;
 
 #define GONE ((char *)1)
 
 /* The entry of address p, or the free one where it belongs.  Lock held. */
-static struct direct *entry_of(const void *p)
+static struct hz_direct *entry_of(const void *p)
 {
 	size_t i = ((uintptr_t)p >> HZ_PAGE_SHIFT) * 0x9E3779B97F4A7C15ULL >> 20;
 	for (;; i++) {
-		struct direct *d = &large.table[i & (large.entries - 1)];
+		struct hz_direct *d = &large.table[i & (large.entries - 1)];
 		if (!d->base || d->base == p)
 			return d;
 	}
@@ -66,12 +63,12 @@ static bool table_ready(void)
 	if (large.used * 2 < large.entries)
 		return true;
 	hz_heap_on_fork(forked);
-	struct direct *old = large.table;
+	struct hz_direct *old = large.table;
 	size_t n = large.entries, live = 0;
 	for (size_t i = 0; i < n; i++)
 		live += old[i].base > GONE;
 	size_t entries = n ? (live * 4 > n ? n * 2 : n) : FIRST_TABLE;
-	struct direct *fresh = hz_os_map(entries * sizeof(*fresh));
+	struct hz_direct *fresh = hz_os_map(entries * sizeof(*fresh));
 	if (!fresh)
 		return large.used + 1 < large.entries; /* slower, not full */
 	large.table = fresh;
@@ -90,9 +87,9 @@ static bool remember(char *base, size_t bytes)
 	hz_lock(&large.lock);
 	bool ok = table_ready();
 	if (ok) {
-		struct direct *d = entry_of(base);
+		struct hz_direct *d = entry_of(base);
 		large.used += !d->base;
-		*d = (struct direct){ base, bytes };
+		*d = (struct hz_direct){ base, bytes };
 	}
 	hz_unlock(&large.lock);
 	return ok;
@@ -106,7 +103,7 @@ static size_t look_up(const void *p, bool forget)
 	if (!p || (uintptr_t)p & (HZ_PAGE - 1) || !hz_load(&large.entries))
 		return 0;
 	hz_lock(&large.lock);
-	struct direct *d = entry_of(p);
+	struct hz_direct *d = entry_of(p);
 	if (d->base) {
 		bytes = d->bytes;
 		if (forget)
@@ -142,6 +139,8 @@ static void *direct_alloc(size_t n, size_t align)
 	}
 	hz_add(&hz_large_counts.direct_bytes, bytes);
 	hz_add(&hz_large_counts.direct_blocks, 1);
+	hz_add(&hz_large_counts.mapped, 1);
+	hz_add(&hz_large_counts.mapped_bytes, bytes);
 	return p;
 }
 
@@ -156,7 +155,7 @@ static struct hz_run *run_of(const void *p)
 static struct hz_run *run_new(size_t n, size_t align)
 {
 	size_t pages = hz_pages_of(n), apart = align > HZ_PAGE ? align >> HZ_PAGE_SHIFT : 1;
-	struct hz_run *r = hz_run_alloc(pages, apart, HZ_RUN_LARGE);
+	struct hz_run *r = hz_pressure_run(pages, apart, HZ_RUN_LARGE);
 	if (r) {
 		r->bytes = n;
 		hz_store(&hz_page_of(r->base)->tag, HZ_TAG_LARGE);
@@ -181,13 +180,18 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 		void *p = direct_alloc(n, align);
 		if (p)
 			return p;
+		hz_observed(HZ_EVENT_PRESSURE);
 		hz_heap_flush_own();
 		hz_heap_drain_all();
 		hz_pressure_purge_all();
 		r = run_new(n, align);
-		if (!r)
-			return direct_alloc(n, align);
+		if (!r) {
+			p = direct_alloc(n, align);
+			hz_add(&hz_large_counts.failed, !p);
+			return p;
+		}
 	}
+	hz_add(&hz_large_counts.reused, !r->zero);
 	if (zero && !r->zero)
 		hz_zero(r->base, n);
 	return r->base;
@@ -219,6 +223,8 @@ bool hz_large_free(void *p)
 	hz_add(&hz_large_counts.frees, 1);
 	hz_add(&hz_large_counts.direct_bytes, -bytes);
 	hz_add(&hz_large_counts.direct_blocks, -(size_t)1);
+	hz_add(&hz_large_counts.unmapped, 1);
+	hz_add(&hz_large_counts.unmapped_bytes, bytes);
 	if (!hz_os_unmap(p, bytes))
 		hz_os_purge(p, bytes); /* refused: at least its pages go */
 	return true;

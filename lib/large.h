@@ -31,5 +31,15 @@ void *hz_large_resize(void *p, size_t n);
 struct hz_large_counts { /* any thread, relaxed */
 	uint64_t allocs, frees, moved, in_place;
 	size_t direct_bytes, direct_blocks; /* mappings outside the arenas */
+	uint64_t reused, failed; /* allocs from dirty pages; allocs that got nothing */
+	uint64_t mapped, mapped_bytes, unmapped, unmapped_bytes; /* such mappings so far */
 };
 extern struct hz_large_counts hz_large_counts;
+
+/* For readers outside: the table of mappings {base, bytes} and its length. */
+struct hz_direct {
+	char *base; /* NULL: unused; (char *)1: was used */
+	size_t bytes; /* mapped */
+};
+extern struct hz_direct *const *const hz_large_table;
+extern const size_t *const hz_large_entries;

@@ -192,6 +192,7 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 		empty = settle(h, s, empty);
 	if (empty)
 		hz_slab_close(empty);
+	hz_bump(&h->counts.returned, n - strays);
 	return strays;
 }
 
@@ -240,6 +241,7 @@ static void flush(struct hz_heap *h, unsigned c, size_t n)
 		close_blocks(c, h->array[c] + 1, n);
 		drop_bottom(h, c, n);
 		hz_bump(&h->counts.flushes, 1);
+		hz_bump(&h->counts.closed_blocks, n);
 		return;
 	}
 	hz_lock(&h->lock);
@@ -289,6 +291,7 @@ static void fill_whole(struct hz_heap *h, unsigned c, size_t want)
 		got++;
 	}
 	hz_bump(&h->counts.opened, got);
+	hz_bump(&h->counts.taken, got);
 	h->tls->mag[c].top = a + got;
 }
 
@@ -322,6 +325,7 @@ static void fill(struct hz_heap *h, unsigned c, size_t want, struct hz_heap **la
 		hz_unlock(&h->lock);
 	}
 	h->tls->mag[c].top = a + got;
+	hz_bump(&h->counts.taken, got);
 }
 
 static void *pop(struct hz_mag *m)
@@ -346,7 +350,7 @@ static void *refill_one(struct hz_heap *h, unsigned c)
 	if (!s)
 		s = hz_slab_open(h->tag, c);
 	if (s) {
-		hz_slab_take(s, &p, 1);
+		hz_bump(&h->counts.taken, hz_slab_take(s, &p, 1));
 		hz_shelf_place(shelf, s);
 	}
 	hz_unlock(&h->lock);
@@ -401,6 +405,7 @@ void *hz_heap_refill(unsigned c)
 	if (likely(p))
 		return p;
 	/* Nothing anywhere: give back what can be, and try once more. */
+	hz_observed(HZ_EVENT_PRESSURE);
 	hz_heap_flush_own();
 	hz_heap_drain_all();
 	hz_pressure_purge_all();
@@ -443,10 +448,14 @@ void hz_mag_shrink_idle(struct hz_heap *h)
 		if (!a || top == a)
 			continue;
 		if (top == h->seen_top[c]) {
-			flush(h, c, ((size_t)(top - a) + 1) / 2);
+			size_t n = ((size_t)(top - a) + 1) / 2;
+			flush(h, c, n);
+			hz_bump(&h->counts.decays, 1);
+			hz_bump(&h->counts.decayed, n);
 			top = h->tls->mag[c].top;
-			if ((size_t)(top - a) < h->rounds[c] / 2 && h->rounds[c] > rounds_start(c))
-				resize(h, c, h->rounds[c] / 2);
+			if ((size_t)(top - a) < h->rounds[c] / 2 &&
+			    h->rounds[c] > rounds_start(c) && resize(h, c, h->rounds[c] / 2))
+				hz_bump(&h->counts.shrunk, 1);
 		}
 		h->seen_top[c] = h->tls->mag[c].top;
 	}

@@ -4,6 +4,10 @@
  *
  *      secure_getenv(HZ_NAME)  -->  table row  -->  hz_option.field
  *
+ * Rows behind HZ_OBSERVE are for observers alone and are looked up only when
+ * something observes: each look costs every program start some hundred
+ * instructions.
+ *
  * Invariants: no allocation; values out of range are ignored whole; nothing is
  * read when the kernel says AT_SECURE, nor before libc has its environment.
  * It refuses to look anywhere else: no file is opened.
@@ -13,27 +17,52 @@
 #include <hz/hz.h>
 #include <stdlib.h>
 
-struct hz_options hz_option = { .arena_bytes = HZ_ARENA_SIZE_DEFAULT };
+struct hz_options hz_option = {
+	.arena_bytes = HZ_ARENA_SIZE_DEFAULT,
+	.boxes = HZ_BOXES_DEFAULT,
+	.contig_pages = HZ3_SEG_SCAVENGE_MIN_CONTIG_PAGES,
+};
+
+enum kind { SIZE, BOXES, TEXT };
 
 static const struct row {
 	const char *name;
-	size_t *value;
-	size_t least, most; /* bytes */
+	void *value; /* size_t, or char[HZ_OBSERVE_PATH_BYTES] of TEXT */
+	enum kind kind;
+	size_t least, most; /* of SIZE */
 	const char *help;
 } rows[] = {
 	/* Below 256 KiB not even a small program's slabs fit one arena; 8 TiB of
 	 * 4 KiB pages are what 31-bit page numbers name. */
-	{ "HZ_ARENA_SIZE", &hz_option.arena_bytes, HZ_LANE_ARENA_MIN_BYTES, 8192 * HZ_GIB,
+	{ "HZ_ARENA_SIZE", &hz_option.arena_bytes, SIZE, HZ_LANE_ARENA_MIN_BYTES, 8192 * HZ_GIB,
 	  "address space reserved for the first arena, bytes or with K, M, G, T" },
+	{ "HZ_OBSERVE", &hz_option.boxes, BOXES, 0, 0,
+	  "what reports at exit: list of seg, small, retention, waste, all, full, fork, no" },
+	{ "HZ_OBSERVE_FILE", hz_option.observe_file, TEXT, 0, 0,
+	  "file the report is appended to, %p = process, %e = program; else standard error" },
+	/* A free stretch is at most a segment, 256 pages. */
+	{ "HZ_SEG_SCAVENGE_MIN_CONTIG_PAGES", &hz_option.contig_pages, SIZE, 1, 256,
+	  "free pages in a row that make a segment a candidate of box seg" },
+};
+
+enum { ROWS = sizeof(rows) / sizeof(*rows) };
+
+static const struct {
+	char word[10];
+	uint8_t boxes;
+} words[] = {
+	{ "seg", HZ_BOX_SEG },	   { "small", HZ_BOX_SMALL }, { "retention", HZ_BOX_RETENTION },
+	{ "waste", HZ_BOX_WASTE }, { "all", HZ_BOX_ALL },     { "full", HZ_BOX_FULL },
+	{ "fork", HZ_BOX_FORK },   { "no", 0 },
 };
 
 HZ_EXPORT const char *hz_option_at(unsigned index, uint64_t *value, const char **help)
 {
-	if (index >= sizeof(rows) / sizeof(*rows))
+	if (index >= ROWS)
 		return NULL;
 	hz_option_read(); /* as the first allocation will find them */
 	if (value)
-		*value = *rows[index].value;
+		*value = rows[index].kind == TEXT ? 0 : *(size_t *)rows[index].value;
 	if (help)
 		*help = rows[index].help;
 	return rows[index].name;
@@ -62,16 +91,73 @@ static bool size_of(const char *text, size_t *out)
 	return !*text && *out >> shift == n;
 }
 
+/* The set that one word of a list names; false for an unknown word. */
+static bool box_of(const char *word, size_t n, size_t *boxes)
+{
+	for (size_t w = 0; w < sizeof(words) / sizeof(*words); w++) {
+		size_t i = 0;
+		while (i < n && words[w].word[i] == word[i])
+			i++;
+		if (i == n && !words[w].word[i]) {
+			*boxes |= words[w].boxes;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A comma list of boxes; those that were not compiled in stay off. */
+static bool boxes_of(const char *text, size_t *out)
+{
+	size_t boxes = 0;
+	for (;;) {
+		size_t n = 0;
+		while (text[n] && text[n] != ',')
+			n++;
+		if (!box_of(text, n, &boxes))
+			return false;
+		if (!text[n])
+			break;
+		text += n + 1;
+	}
+	*out = boxes & HZ_BOXES_BUILT & HZ_BOX_ALL ? boxes & HZ_BOXES_BUILT : 0;
+	return true;
+}
+
+static void take(const struct row *row, const char *text)
+{
+	size_t n, *number = row->value;
+	char *to = row->value;
+	switch (row->kind) {
+	case SIZE:
+		if (size_of(text, &n) && n >= row->least && n <= row->most)
+			*number = n;
+		break;
+	case BOXES:
+		if (boxes_of(text, &n))
+			*number = n;
+		break;
+	case TEXT:
+		for (n = 0; n < HZ_OBSERVE_PATH_BYTES && text[n]; n++)
+			;
+		if (n < HZ_OBSERVE_PATH_BYTES)
+			for (size_t i = 0; i <= n; i++)
+				to[i] = text[i];
+		break;
+	}
+}
+
 void hz_option_read(void)
 {
 	static bool done; /* any thread; twice does no harm */
 	if (hz_load_acquire(&done))
 		return;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (size_t i = 0; i < ROWS; i++) {
 		const char *text = secure_getenv(rows[i].name);
-		size_t n;
-		if (text && size_of(text, &n) && n >= rows[i].least && n <= rows[i].most)
-			hz_store(rows[i].value, n);
+		if (text)
+			take(&rows[i], text);
+		if (rows[i].kind == BOXES && !hz_option.boxes)
+			break;
 	}
 	hz_store_release(&done, true);
 }

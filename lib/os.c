@@ -16,11 +16,13 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -272,4 +274,56 @@ void hz_lock_wait(struct hz_lock *lock, uint32_t me)
 void hz_lock_wake(struct hz_lock *lock)
 {
 	call(SYS_futex, (long)&lock->word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+/* For reports: fstat, openat, close, readlinkat, mincore. */
+
+bool hz_os_file_id(int fd, uint64_t id[2])
+{
+	struct stat st;
+	if (failed(call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0)))
+		return false;
+	id[0] = st.st_dev;
+	id[1] = st.st_ino;
+	return true;
+}
+
+int hz_os_append(const char *path)
+{
+	long fd = call(SYS_openat, AT_FDCWD, (long)path,
+		       O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0600, 0,
+		       0);
+	return failed(fd) ? -1 : (int)fd;
+}
+
+void hz_os_close(int fd)
+{
+	call(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+void hz_os_program(char *name, size_t n)
+{
+	char path[1024];
+	long got = call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)path,
+			sizeof(path), 0, 0);
+	long end = failed(got) ? 0 : got, from = end;
+	while (from > 0 && path[from - 1] != '/')
+		from--;
+	size_t used = 0;
+	for (; from < end && used + 1 < n; from++)
+		name[used++] = path[from];
+	if (!used)
+		name[used++] = '-';
+	name[used] = 0;
+}
+
+bool hz_os_resident(const void *p, size_t pages, unsigned char *resident)
+{
+	return !failed(call(SYS_mincore, (long)p, (long)(pages << HZ_PAGE_SHIFT), (long)resident,
+			    0, 0, 0));
+}
+
+bool hz_os_secure(void)
+{
+	return getauxval(AT_SECURE) != 0;
 }

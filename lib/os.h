@@ -7,6 +7,7 @@
  * and so that errno is never touched.  Once the first allocation returned,
  * only mmap, munmap, mprotect, madvise(DONTNEED), mremap and futex follow, the
  * set every known sandbox allows; each may fail and no failure is fatal here.
+ * Reports that somebody asked for use a few more, named at the end of os.c.
  *
  * Ranges are in bytes; callers pass multiples of HZ_PAGE, this layer rounds
  * to kernel pages (commit outward, purge inward).  All functions may be called
@@ -53,6 +54,18 @@ uint64_t hz_os_now_ms(void);
 /* One write() of the whole text to a descriptor; errors are ignored. */
 void hz_os_write(int fd, const char *text, size_t n);
 int hz_os_pid(void);
+/* Whether the kernel raised the process's privileges (AT_SECURE). */
+bool hz_os_secure(void);
+/* Which file a descriptor is open on, device and inode; false when closed. */
+bool hz_os_file_id(int fd, uint64_t id[2]);
+/* Opens a file for appending, made if missing, mode 0600; -1 when refused. */
+int hz_os_append(const char *path);
+void hz_os_close(int fd);
+/* Name of the program's file without its directory; "-" when unknown. */
+void hz_os_program(char *name, size_t n);
+/* Which of `pages` pages at p are resident, one byte each (bit 0); false when
+ * unknown. */
+bool hz_os_resident(const void *p, size_t pages, unsigned char *resident);
 /* Ends the process with SIGABRT as abort() does, handler and all. */
 _Noreturn void hz_os_abort(void);
 

@@ -16,6 +16,7 @@
 #include "pressure.h"
 
 #include "heap.h"
+#include "probe.h"
 
 /* Dirty pages worth a look at the clock: 16 MiB. */
 enum { MUCH_PAGES = 4096 };
@@ -38,8 +39,10 @@ size_t hz_pressure_keep(void)
 static void purge(size_t keep, uint32_t before_ms)
 {
 	size_t n = hz_run_purge(keep, before_ms);
-	if (n)
-		hz_add(&hz_pressure_counts.purged_pages, n);
+	if (!n)
+		return;
+	HZ_PROBE1(purge, n);
+	hz_add(&hz_pressure_counts.purged_pages, n);
 }
 
 void hz_pressure_freed(void)
@@ -75,8 +78,10 @@ uint32_t hz_pressure_tick(void)
 
 size_t hz_pressure_purge_all(void)
 {
-	hz_add(&hz_pressure_counts.events, 1);
+	uint64_t events = hz_add(&hz_pressure_counts.events, 1);
+	HZ_PROBE1(pressure, events);
 	size_t n = hz_run_purge(0, 0);
+	HZ_PROBE1(purge, n);
 	hz_add(&hz_pressure_counts.purged_pages, n);
 	return n;
 }

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "option.h"
 #include "run.h"
 
 /* After runs were freed: purges what is over the budget. */
@@ -23,6 +24,31 @@ uint32_t hz_pressure_tick(void);
 size_t hz_pressure_purge_all(void);
 /* Dirty pages that may stay now. */
 size_t hz_pressure_keep(void);
+
+/* What observers are told of.  The call is made with no lock held. */
+enum hz_event {
+	HZ_EVENT_START, /* the first allocation, once */
+	HZ_EVENT_EPOCH, /* a thread's magazines were looked through */
+	HZ_EVENT_PRESSURE, /* an arena is full, the kernel refused, or hz_purge */
+	HZ_EVENT_THREAD_EXIT, /* a thread gave its heap up */
+};
+extern void (*const hz_observer)(enum hz_event); /* observe.c's; NULL if not built */
+
+static inline void hz_observed(enum hz_event e)
+{
+	if (HZ_OBSERVE_BUILT && unlikely(hz_option.boxes))
+		hz_observer(e);
+}
+
+/* hz_run_alloc, with word to observers when it took a further arena. */
+static inline struct hz_run *hz_pressure_run(size_t pages, size_t align, enum hz_run_state state)
+{
+	uint32_t arenas = hz_load(&hz_arenas_count);
+	struct hz_run *r = hz_run_alloc(pages, align, state);
+	if (unlikely(hz_load(&hz_arenas_count) != arenas))
+		hz_observed(HZ_EVENT_PRESSURE);
+	return r;
+}
 
 /* Events, for reports: any thread, relaxed. */
 struct hz_pressure_counts {

@@ -145,6 +145,7 @@ HZ_EXPORT size_t hz_purge(void)
 	if (!hz_load(&hz_hot.small_limit))
 		return 0;
 	hz_heap_enter();
+	hz_observed(HZ_EVENT_PRESSURE);
 	hz_heap_flush_own();
 	hz_heap_drain_all();
 	return hz_pressure_purge_all() << HZ_PAGE_SHIFT;

@@ -18,7 +18,7 @@ struct hz_text {
 	void *to; /* the sink's own */
 	int fd; /* the sink's own */
 	size_t used; /* bytes in line */
-	char line[240];
+	char line[1000]; /* the longest record, HZ3_S135_FRAG_OBS, has about 600 */
 };
 
 void hz_text_word(struct hz_text *t, const char *word);

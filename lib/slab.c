@@ -14,10 +14,13 @@
  */
 #include "slab.h"
 
+#include "pressure.h"
+#include "probe.h"
+
 struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 {
 	const struct hz_class *k = &hz_classes[c];
-	struct hz_run *s = hz_run_alloc(k->pages, 1, HZ_RUN_SLAB);
+	struct hz_run *s = hz_pressure_run(k->pages, 1, HZ_RUN_SLAB);
 	if (!s)
 		return NULL;
 	s->block_bytes = k->bytes;
@@ -31,6 +34,7 @@ struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 		s->bits[i] = 0;
 	hz_slab_retag(s, owner);
 	hz_store_release(&s->state, HZ_RUN_SLAB);
+	HZ_PROBE1(segment_open, c);
 	return s;
 }
 
@@ -53,6 +57,7 @@ void hz_slab_close(struct hz_run *list)
 	for (struct hz_run *s = list; s; s = s->next) {
 		hz_assert(s->shelf == HZ_SHELF_NONE && hz_slab_empty(s));
 		tag_pages(s, HZ_TAG_NONE);
+		HZ_PROBE1(segment_close, s->class_no);
 		s->touched = (uint32_t)hz_pages_of((size_t)s->carved * s->block_bytes);
 	}
 	hz_run_free_list(list);

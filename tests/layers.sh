@@ -25,6 +25,8 @@ cat >"$work/beside" <<'END'
 error 1
 option 1
 pressure 4 7
+probe 1
+waste 3
 END
 
 for file in *.c *.h; do

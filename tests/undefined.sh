@@ -10,13 +10,14 @@
 need_library
 
 cat >"$work/allowed" <<'END'
+__cxa_atexit                                    observers report at exit
 __errno_location                                malloc sets errno, free keeps it
 clock_gettime                                   age of free pages
+getauxval                                       observers look for AT_SECURE; page size on arm64
 fputs                                           malloc_info writes to a FILE
 pthread_key_create pthread_setspecific          the end of a thread
 secure_getenv                                   options, not in setuid programs
 __stack_chk_fail                                -fstack-protector in CFLAGS
-getauxval                                       page size, on arm64
 memcpy memset                                   made of loops and assignments by clang, on arm64
 _ZSt15get_new_handlerv _ZSt17__throw_bad_allocv weak: operator new, if there is a C++ library
 END

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * observe_held.c - the walk over magazines, inboxes and outboxes.
+ *
+ *      heap -> magazines (its lock, tried)
+ *           -> inbox     (a stack that may be taken under our eyes)
+ *           -> outbox    (open batches, next published with release)
+ *
+ * Invariants: nothing is written; a batch is read within its array only; the
+ * number of batches looked at is bounded by those ever made, so a list that
+ * changes cannot keep us for ever.
+ *
+ * It refuses to trust a pointer further than its page's tag.
+ */
+#include "observe_held.h"
+
+struct walk {
+	hz_held_fn *fn;
+	void *arg;
+};
+
+static void magazine_block(void *p, uint32_t class_no, void *arg)
+{
+	const struct walk *w = arg;
+	w->fn(p, class_no, HZ_HELD_MAGAZINE, w->arg);
+}
+
+static void remote_block(const struct walk *w, void *p)
+{
+	uint32_t tag = hz_tag_of(p);
+	if (tag >= HZ_TAG_OWNER_ONE)
+		w->fn(p, hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1)), HZ_HELD_REMOTE, w->arg);
+}
+
+static void remote_blocks(const struct walk *w, const struct hz_heap *h)
+{
+	size_t most = hz_load(&hz_remote_counts.batches);
+	for (struct hz_batch *b = hz_load_acquire(&h->inbox.head); b && most--;
+	     b = hz_load(&b->next)) {
+		uint32_t n = hz_load(&b->count);
+		for (uint32_t i = 0; i < n && i < HZ_LANE_BATCH_ROUNDS; i++)
+			remote_block(w, hz_load(&b->blocks[i]));
+	}
+	for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++) {
+		const struct hz_slot *slot = &h->box.slot[i];
+		struct hz_batch *b = hz_load(&slot->batch);
+		size_t n = b ? (size_t)(hz_load_acquire(&slot->next) - b->blocks) : 0;
+		for (size_t k = 0; k < n && n <= HZ_LANE_BATCH_ROUNDS; k++)
+			remote_block(w, hz_load(&b->blocks[k]));
+	}
+}
+
+size_t hz_held_walk(hz_held_fn *fn, void *arg)
+{
+	struct walk w = { fn, arg };
+	size_t unseen = 0;
+	for (struct hz_heap *h = hz_heap_first(); h; h = h->next) {
+		unseen += !hz_heap_magazines(h, magazine_block, &w);
+		remote_blocks(&w, h);
+	}
+	return unseen;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_observe - the scan of box small against a shadow count.
+ *
+ *   random       one thread allocates and frees; at the end live blocks of each
+ *                class and pages with a live block are what the shadow says
+ *   threads      four threads do so and free each other's blocks; at rest, with
+ *                blocks in magazines, inboxes and open batches, the same holds
+ *   inc, dec     blocks taken from slabs less those back or held = live
+ *
+ * White-box: slabs of one page, magazines of three rounds, so that every kind
+ * of held block occurs within a few thousand operations.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "observe.h"
+#include "tap.h"
+
+void *hzw_malloc(size_t n);
+void hzw_free(void *p);
+size_t hzw_malloc_usable_size(void *p);
+
+enum { BLOCKS = 3000, THREADS = 4, STEPS = 20000 };
+
+static uint64_t shadow_random(uint64_t *state)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return *state * UINT64_C(2685821657736338717) >> 11;
+}
+
+static struct hz_observation *observation_new(void)
+{
+	return hz_os_map(sizeof(struct hz_observation));
+}
+
+/* A thread's blocks; others free some of them. */
+struct party {
+	void *block[BLOCKS];
+	uint64_t random;
+	pthread_barrier_t *rest;
+};
+
+static struct party parties[THREADS];
+
+static void churn(struct party *p, long steps)
+{
+	while (steps--) {
+		size_t i = shadow_random(&p->random) % BLOCKS;
+		if (p->block[i]) {
+			hzw_free(p->block[i]);
+			p->block[i] = NULL;
+		} else {
+			size_t bits = shadow_random(&p->random) % 16;
+			p->block[i] = hzw_malloc(shadow_random(&p->random) % ((size_t)1 << bits) + 1);
+		}
+	}
+}
+
+static int by_address(const void *a, const void *b)
+{
+	uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* Compares one full scan with the blocks of all parties. */
+static void compare(const char *name)
+{
+	static uint64_t live[HZ_CLASSES];
+	static uintptr_t page[THREADS * BLOCKS * 2];
+	size_t pages = 0, used = 0;
+	uint64_t blocks = 0, seen = 0, taken = 0, returned = 0;
+	struct hz_observation *o = observation_new();
+	memset(live, 0, sizeof(live));
+	for (int t = 0; t < THREADS; t++)
+		for (int i = 0; i < BLOCKS; i++) {
+			uintptr_t at = (uintptr_t)parties[t].block[i];
+			size_t n = at ? hzw_malloc_usable_size((void *)at) : 0;
+			if (!n)
+				continue;
+			live[hz_class_of_size(n)]++;
+			blocks++;
+			if (n <= 2048) {
+				page[pages++] = at >> HZ_PAGE_SHIFT;
+				page[pages++] = (at + n - 1) >> HZ_PAGE_SHIFT;
+			}
+		}
+	qsort(page, pages, sizeof(*page), by_address);
+	for (size_t i = 0; i < pages; i++)
+		used += i == 0 || page[i] != page[i - 1];
+	hz_scan(o, true);
+	for (unsigned c = 0; c < HZ_CLASSES; c++) {
+		if (o->scan.of[c].live != live[c])
+			diag("class %u: %lu live, the scan says %lu", c,
+				 (unsigned long)live[c], (unsigned long)o->scan.of[c].live);
+		seen += o->scan.of[c].live == live[c];
+	}
+	ok(seen == HZ_CLASSES, "%s: live blocks of every class (%lu in all)", name,
+	   (unsigned long)blocks);
+	ok(o->scan.unseen_heaps == 0, "%s: no heap was left out", name);
+	ok(o->scan.small_pages - o->scan.small_free_pages == used,
+	   "%s: pages with a live block of at most 2048 bytes (%zu of %u)", name, used,
+	   o->scan.small_pages);
+	for (struct hz_heap *h = hz_heap_first(); h; h = h->next) {
+		taken += h->counts.taken;
+		returned += h->counts.returned + h->counts.closed_blocks;
+	}
+	ok(taken - returned - o->scan.held_blocks - o->scan.remote_blocks == blocks,
+	   "%s: taken - returned - held (%lu, of these %lu under way) = live", name,
+	   (unsigned long)(o->scan.held_blocks + o->scan.remote_blocks),
+	   (unsigned long)o->scan.remote_blocks);
+	hz_os_unmap(o, sizeof(*o));
+}
+
+static void *work(void *arg)
+{
+	struct party *p = arg;
+	churn(p, STEPS / 2);
+	pthread_barrier_wait(p->rest);
+	/* Half of the neighbour's blocks; nobody else touches those. */
+	struct party *next = &parties[(p - parties + 1) % THREADS];
+	for (int i = 0; i < BLOCKS; i += 2) {
+		hzw_free(next->block[i]);
+		next->block[i] = NULL;
+	}
+	pthread_barrier_wait(p->rest);
+	churn(p, STEPS / 8);
+	pthread_barrier_wait(p->rest); /* at rest ... */
+	pthread_barrier_wait(p->rest); /* ... until compared */
+	return NULL;
+}
+
+static void check_threads(void)
+{
+	pthread_t thread[THREADS];
+	pthread_barrier_t rest;
+	pthread_barrier_init(&rest, NULL, THREADS + 1);
+	for (int t = 0; t < THREADS; t++) {
+		parties[t].rest = &rest;
+		pthread_create(&thread[t], NULL, work, &parties[t]);
+	}
+	pthread_barrier_wait(&rest);
+	pthread_barrier_wait(&rest);
+	pthread_barrier_wait(&rest);
+	compare("four threads at rest");
+	pthread_barrier_wait(&rest);
+	for (int t = 0; t < THREADS; t++)
+		pthread_join(thread[t], NULL);
+	compare("after they ended");
+}
+
+int main(void)
+{
+	for (int t = 0; t < THREADS; t++)
+		parties[t].random = (uint64_t)t * 7919 + 12345;
+	compare("nothing");
+	churn(&parties[0], STEPS);
+	compare("one thread");
+	check_threads();
+	for (int t = 0; t < THREADS; t++)
+		for (int i = 0; i < BLOCKS; i++) {
+			hzw_free(parties[t].block[i]);
+			parties[t].block[i] = NULL;
+		}
+	compare("everything freed");
+	return tap_done();
+}
