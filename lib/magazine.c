@@ -263,17 +263,28 @@ static void flush(struct hz_heap *h, unsigned c, size_t n)
 	hz_bump(&h->counts.flushes, 1);
 }
 
+static bool holds_any(const struct hz_heap *h)
+{
+	for (unsigned c = 0; c < HZ_CLASSES; c++)
+		if (h->array[c] && h->tls->mag[c].top != h->array[c])
+			return true;
+	return hz_outbox_count(&h->box) != 0;
+}
+
 void hz_mag_flush_all(struct hz_heap *h)
 {
-	for (unsigned c = 0; c < HZ_CLASSES; c++) {
-		if (!h->array[c])
-			continue;
-		size_t held = (size_t)(h->tls->mag[c].top - h->array[c]);
-		if (held)
-			flush(h, c, held);
-	}
-	for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
-		hz_mag_sent(hz_outbox_flush(&h->box, i));
+	/* Again for what strayed back, into a magazine or a new batch. */
+	do {
+		for (unsigned c = 0; c < HZ_CLASSES; c++) {
+			if (!h->array[c])
+				continue;
+			size_t held = (size_t)(h->tls->mag[c].top - h->array[c]);
+			if (held)
+				flush(h, c, held);
+		}
+		for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
+			hz_mag_sent(hz_outbox_flush(&h->box, i));
+	} while (holds_any(h));
 	hz_pressure_freed();
 }
 

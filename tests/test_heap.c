@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_heap - threads come and go, heaps stay; blocks find their slabs whoever holds them.
+ *
+ *   crew        threads that do one step at a time, when told, and wait
+ *   recycled    a thread's heap is the next thread's; heaps do not pile up
+ *   adopted     slabs of an idle heap serve who lacks one
+ *   sent        to live heaps (batches), idle ones (at once), strays (passed on)
+ *   late        a thread without a heap allocates and frees
+ *   fork        while others work, while others hold locks and shelves are torn
+ *
+ * After each step every heap, slab, run and page is looked at.
+ */
+#include "whitebox.h"
+
+enum { CREW = 4, BLOCKS = 400, SMALL = 48 };
+
+/* A thread that runs what it is given and waits for more. */
+struct hand {
+	pthread_t thread;
+	void (*todo)(struct hand *hand);
+	uint32_t busy; /* 1 work is given, 0 done, 2 end */
+	void *block[BLOCKS]; /* of the step */
+	size_t n, bytes;
+	struct hz_heap *heap;
+};
+
+static void *hand_body(void *arg)
+{
+	struct hand *hand = arg;
+	for (uint32_t busy; (busy = hz_load_acquire(&hand->busy)) != 2;) {
+		if (!busy) {
+			usleep(20);
+			continue;
+		}
+		hand->todo(hand);
+		hand->heap = hz_tls.heap;
+		hz_store_release(&hand->busy, 0);
+	}
+	return NULL;
+}
+
+static void hire(struct hand *hand)
+{
+	hand->busy = 0;
+	hand->thread = start_thread(hand_body, hand);
+}
+
+static void tell(struct hand *hand, void (*todo)(struct hand *hand))
+{
+	hand->todo = todo;
+	hz_store_release(&hand->busy, 1);
+	while (hz_load_acquire(&hand->busy))
+		usleep(20);
+}
+
+static void fire(struct hand *hand)
+{
+	hz_store_release(&hand->busy, 2);
+	pthread_join(hand->thread, NULL);
+}
+
+static void do_take(struct hand *hand)
+{
+	for (size_t i = 0; i < hand->n; i++) {
+		hand->block[i] = hzw_malloc(hand->bytes);
+		NEED(hand->block[i]);
+		fill(hand->block[i], hand->bytes, (uintptr_t)hand->block[i]);
+	}
+}
+
+static void do_free(struct hand *hand)
+{
+	for (size_t i = 0; i < hand->n; i++) {
+		NEED(intact(hand->block[i], hand->bytes, (uintptr_t)hand->block[i]));
+		hzw_free(hand->block[i]);
+	}
+}
+
+static void do_flush(struct hand *hand)
+{
+	(void)hand;
+	hz_heap_flush_own();
+}
+
+static size_t heaps(void)
+{
+	size_t n = 0;
+	for (struct hz_heap *h = hz_heap_first(); h; h = h->next)
+		n++;
+	return n;
+}
+
+static struct hz_run *slab_of(void *p)
+{
+	struct hz_run *s = hz_run_of(p);
+	NEED(s && s->state == HZ_RUN_SLAB);
+	return s;
+}
+
+/* All is free: nothing is used once everybody gave back what he holds. */
+static void nothing_left(void)
+{
+	for (int i = 0; i < 3; i++) { /* what strayed comes back into our magazines */
+		hz_heap_flush_own();
+		hz_heap_drain_all();
+	}
+	all_whole();
+	NEED_AT(hz_run_counts.used_pages == 0, hz_run_counts.used_pages);
+	hz_pressure_purge_all();
+	all_whole();
+	NEED(hz_run_counts.dirty_pages == 0);
+}
+
+static void recycled(long arg)
+{
+	(void)arg;
+	static struct hand hand[CREW];
+	uint32_t tag[CREW];
+	NEED(!hz_heap_first() && hz_heap_live() == 0);
+	hzw_free(hzw_malloc(1));
+	NEED(heaps() == 1 && hz_heap_live() == 1 && hz_tls.heap->state == HZ_HEAP_LIVE);
+	NEED(hz_tls.heap->tls == &hz_tls && hz_tls.owner == hz_tls.heap->tag);
+	for (int round = 0; round < 30; round++) {
+		for (int i = 0; i < CREW; i++) {
+			hand[i].n = 100, hand[i].bytes = SMALL << i;
+			hire(&hand[i]);
+			tell(&hand[i], do_take);
+			NEED(hand[i].heap->state == HZ_HEAP_LIVE);
+			for (int k = 0; k < i; k++)
+				NEED(hand[k].heap != hand[i].heap);
+		}
+		NEED(hz_heap_live() == CREW + 1 && heaps() == CREW + 1);
+		all_whole();
+		for (int i = 0; i < CREW; i++) {
+			tell(&hand[i], do_free);
+			fire(&hand[i]);
+			NEED(hand[i].heap->state == HZ_HEAP_IDLE && !hand[i].heap->tls);
+			for (unsigned c = 0; c < HZ_CLASSES; c++)
+				NEED(!hand[i].heap->array[c]);
+			NEED(hand[i].heap->mag_bytes == 0);
+			NEED(hz_outbox_count(&hand[i].heap->box) == 0);
+			tag[i] = hand[i].heap->tag;
+		}
+		NEED(hz_heap_live() == 1);
+		all_whole();
+	}
+	/* The newest first. */
+	hire(&hand[0]);
+	tell(&hand[0], do_take);
+	NEED(hand[0].heap->tag == tag[CREW - 1]);
+	tell(&hand[0], do_free);
+	fire(&hand[0]);
+	/* A thread that allocates nothing has no heap. */
+	hand[0].n = 0;
+	hire(&hand[0]);
+	tell(&hand[0], do_free);
+	NEED(!hand[0].heap);
+	fire(&hand[0]);
+	NEED(heaps() == CREW + 1);
+	nothing_left();
+}
+
+/* Metadata stays where it is however many threads come and go. */
+static void turnover(long arg)
+{
+	(void)arg;
+	static struct hand hand;
+	size_t used[2], committed;
+	for (int i = 0; i < 300; i++) {
+		hand.n = 50, hand.bytes = 16 + 16 * ((size_t)i % 90);
+		hire(&hand);
+		tell(&hand, do_take);
+		tell(&hand, do_free);
+		fire(&hand);
+		if (i == 100)
+			hz_meta_observe(&used[0], &committed);
+	}
+	hz_meta_observe(&used[1], &committed);
+	all_whole();
+	NEED(heaps() == 1);
+	NEED_AT(used[1] <= used[0] + 16 * KIB, used[1] - used[0]);
+	nothing_left();
+}
+
+static void adopted(long arg)
+{
+	(void)arg;
+	static struct hand hand;
+	void *mine = hzw_malloc(SMALL);
+	struct hz_heap *me = hz_tls.heap;
+	/* Another class, so that this thread has no slab of the one to come. */
+	hand.n = BLOCKS, hand.bytes = 1024;
+	hire(&hand);
+	tell(&hand, do_take);
+	struct hz_heap *old = hand.heap;
+	for (size_t i = 0; i < BLOCKS; i++)
+		NEED(slab_of(hand.block[i])->owner == old->tag);
+	/* Every fourth block goes: its slabs have room and live blocks. */
+	for (size_t i = 0; i < BLOCKS; i += 4)
+		hzw_free(hand.block[i]);
+	hz_heap_flush_own();
+	NEED(hz_inbox_any(&old->inbox));
+	fire(&hand);
+	NEED(old->state == HZ_HEAP_IDLE && !hz_inbox_any(&old->inbox));
+	all_whole();
+	size_t pages = hz_run_counts.used_pages;
+	for (size_t i = 0; i < BLOCKS; i += 4) {
+		hand.block[i] = hzw_malloc(1024);
+		struct hz_run *s = slab_of(hand.block[i]);
+		NEED_AT(s->owner == me->tag, i);
+		NEED(hz_tag_of(hand.block[i]) == (me->tag | hz_offset_of_class(s->class_no)));
+		fill(hand.block[i], 1024, (uintptr_t)hand.block[i]);
+		all_whole();
+	}
+	NEED(me->counts.adopted > 50);
+	NEED_AT(hz_run_counts.used_pages <= pages + 2, hz_run_counts.used_pages - pages);
+	do_free(&hand);
+	hzw_free(mine);
+	NEED(old->state == HZ_HEAP_IDLE);
+	nothing_left();
+}
+
+/* Blocks freed for somebody else: live, idle, and moved on meanwhile. */
+static void sent(long arg)
+{
+	(void)arg;
+	static struct hand a, b;
+	a.n = BLOCKS, a.bytes = SMALL;
+	hire(&a);
+	hire(&b);
+	tell(&a, do_take);
+	/* To a live heap: batches, drained at its next miss. */
+	uint64_t drained = a.heap->counts.drained;
+	do_free(&a);
+	hz_heap_flush_own();
+	NEED(hz_inbox_any(&a.heap->inbox) && a.heap->counts.drained == drained);
+	NEED(hz_tls.heap->box.sent == BLOCKS / HZ_LANE_BATCH_ROUNDS);
+	NEED(hz_outbox_count(&hz_tls.heap->box) == 0);
+	all_whole();
+	tell(&a, do_take);
+	NEED(a.heap->counts.drained > drained && !hz_inbox_any(&a.heap->inbox));
+	/* To an idle one: into its slabs at once. */
+	tell(&a, do_flush);
+	fire(&a);
+	do_free(&a);
+	hz_heap_flush_own();
+	NEED(a.heap->state == HZ_HEAP_IDLE && !hz_inbox_any(&a.heap->inbox));
+	nothing_left();
+	fire(&b);
+}
+
+static void strays(long arg)
+{
+	(void)arg;
+	static struct hand a, b;
+	void *one[8];
+	a.n = 8, a.bytes = 1024;
+	b.n = 2, b.bytes = 1024;
+	hire(&a);
+	tell(&a, do_take);
+	memcpy(one, a.block, sizeof(one));
+	/* One of a's blocks lies in our open batch for a, the others are free. */
+	hzw_free(one[0]);
+	NEED(hz_outbox_count(&hz_tls.heap->box) == 1);
+	a.n = 7;
+	memmove(a.block, one + 1, 7 * sizeof(*one));
+	tell(&a, do_free);
+	struct hz_heap *old = a.heap;
+	fire(&a);
+	NEED(slab_of(one[0])->owner == old->tag);
+	/* b takes the idle heap whole; its slab changes hands only if another adopts. */
+	void *x = hzw_malloc(1024);
+	NEED(slab_of(x)->owner == hz_tls.heap->tag);
+	NEED(hz_tls.heap->counts.adopted == 1 && slab_of(x) == slab_of(one[0]));
+	all_whole();
+	/* Our batch for the old owner is handed over now: every block comes home. */
+	unsigned nfree = slab_of(x)->nfree;
+	hz_heap_flush_own();
+	NEED(hz_outbox_count(&hz_tls.heap->box) == 0 && !hz_inbox_any(&old->inbox));
+	all_whole();
+	hz_heap_flush_own(); /* it was passed on into our magazine */
+	NEED(slab_of(x)->nfree > nfree);
+	NEED(slab_of(x)->nfree + 1u == slab_of(x)->carved);
+	hzw_free(x);
+	/* The same with two of them adopting in turn, batches in between. */
+	for (int round = 0; round < 50; round++) {
+		hire(&a);
+		hire(&b);
+		a.n = b.n = 20;
+		a.bytes = b.bytes = 512;
+		tell(&a, do_take);
+		tell(&b, do_take);
+		for (size_t i = 0; i < 20; i += 2) {
+			hzw_free(a.block[i]);
+			hzw_free(b.block[i]);
+		}
+		memmove(b.block, b.block + 1, 19 * sizeof(*b.block));
+		for (size_t i = 1; i < 10; i++)
+			b.block[i] = b.block[2 * i];
+		b.n = 10;
+		fire(&a);
+		tell(&b, do_free); /* b's magazines are full of 512s ... */
+		fire(&b);
+		for (size_t i = 1; i < 20; i += 2) {
+			void *p = hzw_malloc(512); /* ... and we adopt their slabs */
+			hzw_free(a.block[i]);
+			hzw_free(p);
+		}
+		all_whole();
+	}
+	nothing_left();
+}
+
+/* A thread whose heap is given up: its key's destructor ran twice. */
+static pthread_key_t late_key;
+static unsigned long late_seen;
+
+static void late_body(void *arg)
+{
+	/* Rounds of destructors: 1 and 2 with the heap, later without. */
+	size_t round = (size_t)arg;
+	void *p[50];
+	for (size_t i = 0; i < COUNT_OF(p); i++) {
+		p[i] = hzw_malloc(100 * i % 700);
+		NEED(p[i]);
+	}
+	if (hz_tls.state == HZ_THREAD_DEAD) {
+		late_seen++;
+		NEED(!hz_tls.heap && hz_tls.owner == (uint32_t)HZ_OWNER_NONE);
+		NEED(slab_of(p[0])->owner == hz_heap_first()->tag || heaps() > 2);
+	}
+	for (size_t i = 0; i < COUNT_OF(p); i++)
+		hzw_free(p[i]);
+	if (round < 4)
+		pthread_setspecific(late_key, (void *)(round + 1));
+}
+
+static void *late_thread(void *arg)
+{
+	hzw_free(hzw_malloc(100));
+	pthread_setspecific(late_key, arg);
+	return NULL;
+}
+
+static void late(long arg)
+{
+	(void)arg;
+	hzw_free(hzw_malloc(1)); /* our key before theirs: our destructor runs first */
+	NEED(pthread_key_create(&late_key, late_body) == 0);
+	for (int i = 0; i < 30; i++) {
+		pthread_t t = start_thread(late_thread, (void *)1);
+		pthread_join(t, NULL);
+		all_whole();
+	}
+	NEED(late_seen >= 30);
+	NEED_AT(heaps() == 3, heaps()); /* ours, theirs, the shared one */
+	nothing_left();
+}
+
+/* Threads that exchange blocks through slots, at random. */
+
+enum { SLOTS = 300, STEPS = 4000 };
+
+static struct slot {
+	unsigned char *p;
+} slots[SLOTS];
+static uint32_t stop;
+
+static void exchange(uint64_t *state)
+{
+	struct slot *s = &slots[random_to(state, SLOTS)];
+	size_t n = random_to(state, 20) ? 8 + random_size(state, 11) : 8 + random_size(state, 18);
+	unsigned char *p = random_to(state, 3) ? hzw_malloc(n) : NULL;
+	if (p) {
+		memcpy(p, &n, sizeof(n));
+		fill(p + 8, n - 8, n);
+	}
+	p = __atomic_exchange_n(&s->p, p, __ATOMIC_ACQ_REL);
+	if (p) {
+		memcpy(&n, p, sizeof(n));
+		NEED(intact(p + 8, n - 8, n));
+		hzw_free(p);
+	}
+}
+
+static void *exchanger(void *arg)
+{
+	uint64_t state = (uintptr_t)arg * 77 + 1;
+	for (long i = 0; i < work(STEPS) && !hz_load(&stop); i++)
+		exchange(&state);
+	return NULL;
+}
+
+static void drop_slots(void)
+{
+	for (size_t i = 0; i < SLOTS; i++) {
+		hzw_free(slots[i].p);
+		slots[i].p = NULL;
+	}
+}
+
+static void exchanging(long arg)
+{
+	(void)arg;
+	pthread_t thread[CREW];
+	for (uintptr_t round = 0; round < 5; round++) {
+		for (uintptr_t i = 0; i < CREW; i++)
+			thread[i] = start_thread(exchanger, (void *)(round * CREW + i + 1));
+		exchanger((void *)(round + 100));
+		for (int i = 0; i < CREW; i++)
+			pthread_join(thread[i], NULL);
+		all_whole();
+		NEED(hz_heap_live() == 1 && heaps() <= CREW + 1);
+	}
+	drop_slots();
+	nothing_left();
+}
+
+/* Fork. */
+
+static void child_works(long i)
+{
+	watchdog(SCENE_SECONDS);
+	for (size_t n = 0; n < 300; n++) {
+		void *p = hzw_malloc(n * n % 3000);
+		NEED_AT(p, i);
+		hzw_free(p);
+	}
+	pthread_t t = start_thread(exchanger, (void *)1);
+	pthread_join(t, NULL);
+	drop_slots();
+	/* A held lock stalls who wants it, and tells it of the fork. */
+	for (struct hz_heap *h = hz_heap_first(); h; h = h->next) {
+		hz_lock(&h->lock);
+		hz_unlock(&h->lock);
+	}
+	hz_lock(&hz_arena_lock);
+	hz_run_check();
+	hz_unlock(&hz_arena_lock);
+	hz_run_walk(slab_whole, &i);
+	for (struct hz_heap *h = hz_heap_first(); h; h = h->next)
+		if (hz_fork_mark || h == hz_tls.heap) {
+			NEED_AT(h == hz_tls.heap || h->state == HZ_HEAP_IDLE, i);
+			hz_heap_check(h);
+		}
+	NEED_AT(!hz_fork_mark || hz_heap_live() == 1, i);
+	_exit(0);
+}
+
+static void *until_told(void *arg)
+{
+	uint64_t state = (uintptr_t)arg;
+	while (!hz_load(&stop))
+		exchange(&state);
+	return NULL;
+}
+
+static void forked(long no_mark)
+{
+	pthread_t thread[3];
+	/* The third call of a start asks for the mark; without, waiters notice. */
+	hz_os_fault.at = no_mark ? 3 : 0;
+	hzw_free(hzw_malloc(1));
+	hz_os_fault.at = 0;
+	NEED((hz_fork_mark == NULL) == no_mark);
+	for (uintptr_t i = 0; i < COUNT_OF(thread); i++)
+		thread[i] = start_thread(until_told, (void *)(i + 1));
+	for (long i = 0; i < work(no_mark ? 12 : 40); i++) {
+		uint64_t state = (uint64_t)i + 1;
+		for (size_t k = 0; k < 50; k++)
+			exchange(&state);
+		pid_t pid = fork();
+		NEED(pid >= 0);
+		if (pid == 0)
+			child_works(i);
+		int status = reap(pid);
+		if (!ended_well(status))
+			tell_status(status, i);
+		NEED_AT(ended_well(status), i);
+	}
+	hz_store(&stop, 1);
+	for (size_t i = 0; i < COUNT_OF(thread); i++)
+		pthread_join(thread[i], NULL);
+	drop_slots();
+	nothing_left();
+}
+
+/* What a thread was inside of when the parent forked. */
+
+enum inside { ARENA_LOCK, HEAP_LOCK, OTHER_HEAP_LOCK, BOTH };
+
+static uint32_t locked, fork_done;
+static long inside;
+static struct hz_heap *torn[2]; /* the forking thread's, another's */
+
+static void tear(struct hz_heap *h)
+{
+	hz_lock(&h->lock);
+	for (unsigned c = 0; c < HZ_CLASSES; c++)
+		for (int l = 0; l < HZ_SHELF_LISTS; l++)
+			if (h->shelf[c].list[l])
+				h->shelf[c].list[l] = (struct hz_run *)8;
+}
+
+static void *insider(void *arg)
+{
+	(void)arg;
+	struct hz_shelf was[2][HZ_CLASSES];
+	for (int i = 0; i < 2; i++)
+		memcpy(was[i], torn[i]->shelf, sizeof(was[i]));
+	if (inside == ARENA_LOCK || inside == BOTH)
+		hz_lock(&hz_arena_lock);
+	if (inside == HEAP_LOCK || inside == BOTH)
+		tear(torn[0]);
+	if (inside == OTHER_HEAP_LOCK || inside == BOTH)
+		tear(torn[1]);
+	hz_store_release(&locked, 1);
+	while (!hz_load_acquire(&fork_done))
+		usleep(20);
+	for (int i = 0; i < 2; i++) {
+		memcpy(torn[i]->shelf, was[i], sizeof(was[i]));
+		if (torn[i]->lock.word)
+			hz_unlock(&torn[i]->lock);
+	}
+	if (hz_arena_lock.word)
+		hz_unlock(&hz_arena_lock);
+	return NULL;
+}
+
+static void forked_inside(long which)
+{
+	static struct hand hand;
+	void *mine[60];
+	bool no_mark = which >= 100;
+	inside = which % 100;
+	hz_os_fault.at = no_mark ? 3 : 0;
+	for (size_t i = 0; i < COUNT_OF(mine); i++)
+		mine[i] = hzw_malloc(200);
+	hz_os_fault.at = 0;
+	for (size_t i = 0; i < COUNT_OF(mine); i += 2)
+		hzw_free(mine[i]);
+	hand.n = 100, hand.bytes = 300;
+	hire(&hand);
+	tell(&hand, do_take);
+	for (size_t i = 0; i < 100; i += 2)
+		hzw_free(hand.block[i]);
+	hz_heap_flush_own();
+	hz_heap_drain_all();
+	torn[0] = hz_tls.heap, torn[1] = hand.heap;
+	/* Both have slabs on shelves, or there is nothing to tear. */
+	NEED(hz_shelf_first(&torn[0]->shelf[hz_class_of_size(200)]));
+	NEED(hz_shelf_first(&torn[1]->shelf[hz_class_of_size(300)]));
+	pthread_t t = start_thread(insider, NULL);
+	while (!hz_load_acquire(&locked))
+		usleep(20);
+	pid_t pid = fork();
+	if (pid == 0)
+		child_works(which);
+	int status = reap(pid);
+	hz_store_release(&fork_done, 1);
+	pthread_join(t, NULL);
+	if (!ended_well(status))
+		tell_status(status, which);
+	NEED_AT(ended_well(status), which);
+	fire(&hand);
+	all_whole();
+}
+
+int main(void)
+{
+	scene(recycled, 0, "heaps of ended threads are taken by new ones, newest first");
+	scene(turnover, 0, "300 threads, one after another: one heap, no more metadata");
+	scene(adopted, 0, "slabs of idle heaps are adopted");
+	scene(sent, 0, "blocks go to live heaps in batches, to idle ones at once");
+	scene(strays, 0, "blocks whose slab moved on find it");
+	scene(late, 0, "a thread without a heap is served from the shared one");
+	scene(exchanging, 0, "five threads exchange blocks at random; nothing is lost");
+	scene(forked, 0, "children of a process at work are whole");
+	scene(forked, 1, "and without a page that fork wipes");
+	scene(forked_inside, ARENA_LOCK, "fork while somebody held the arena");
+	scene(forked_inside, HEAP_LOCK, "fork while somebody was inside our shelves");
+	scene(forked_inside, OTHER_HEAP_LOCK, "fork while somebody was inside another's shelves");
+	scene(forked_inside, BOTH, "fork while all of it was torn");
+	scene(forked_inside, 100 + BOTH, "and without a page that fork wipes");
+	return tap_done();
+}
