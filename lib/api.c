@@ -134,7 +134,9 @@ static inline void release(void *p, uint64_t x)
 HZ_EXPORT void HZ_API(free)(void *p)
 {
 	char *start = hz_glance(hz_hot.start);
-	intptr_t at = (intptr_t)((uintptr_t)start - 1 - (uintptr_t)p);
+	uintptr_t below = (uintptr_t)start - 1;
+	__asm__("" : "+r"(below)); /* or clang spends an instruction on ~p + start */
+	intptr_t at = (intptr_t)(below - (uintptr_t)p);
 	if (unlikely((uintptr_t)at <= hz_glance(hz_hot.floor))) {
 		free_outside(p);
 		return;

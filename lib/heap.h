@@ -111,12 +111,8 @@ static inline struct hz_mag HZ_THREAD *hz_mag_at(uintptr_t offset)
 }
 static inline void hz_mag_pushed(struct hz_mag HZ_THREAD *m, void **top)
 {
-#if defined(__clang__)
-	m->top = top + 1; /* its asm operands lose the segment */
-#else
-	(void)top;
-	__asm__("addq $8, %0" : "+m"(m->top) : : "cc");
-#endif
+	(void)top; /* the operand is spelt out: clang's would lose the segment */
+	__asm__("addq $8, %%fs:(%0)" : : "r"(m) : "memory", "cc");
 }
 #else
 #define HZ_THREAD
