@@ -74,9 +74,9 @@ def spread(values):
 
 
 def overlap(a, b):
-    """True when the middle halves of two samples overlap: no difference can
-    be claimed."""
-    return (quantile(a, .25) <= quantile(b, .75)
+    """True when the middle halves of two samples overlap, or when there are
+    too few of them: no difference can be claimed."""
+    return (min(len(a), len(b)) < 3 or quantile(a, .25) <= quantile(b, .75)
             and quantile(b, .25) <= quantile(a, .75))
 
 

@@ -4,6 +4,7 @@
 
   report.py html TREE         writes TREE/REPORT.html
   report.py scoreboard TREE   prints doc/scoreboard.md
+  report.py publish TREE DIR  copies the figures, without logs, to DIR
 
 Reads what the runners left (metrics.tsv, meta.txt, dso_sha1.txt, memory
 series, soak and triage lines, the library's own report).  Shows every row,
@@ -67,8 +68,8 @@ monospace;overflow-x:auto}
 
 
 def read_metrics(path):
-    """{row: {metric: {alloc: (median, min, max, ratio, unsure, noise)}}} in
-    the file's order."""
+    """{row: {metric: {alloc: (median, min, max, ratio, unsure, noise, n)}}}
+    in the file's order."""
     rows = {}
     if not os.path.exists(path):
         return rows
@@ -78,7 +79,7 @@ def read_metrics(path):
             c = entry.rstrip("\n").split("\t")
             rows.setdefault(c[0], {}).setdefault(c[1], {})[c[2]] = (
                 float(c[4]), float(c[5]), float(c[6]), float(c[7] or 1),
-                c[9] == "1", float(c[8]))
+                c[9] == "1", float(c[8]), int(c[3]))
     return rows
 
 
@@ -149,8 +150,8 @@ class Tree:
                 best = min(peers, key=lambda n: peers[n][what])
                 if peers[best][what] > 0:
                     mine = cells[FOCUS]
-                    unsure = (mine[1] <= peers[best][2]
-                              and peers[best][1] <= mine[2])
+                    unsure = mine[6] < 3 or (mine[1] <= peers[best][2]
+                                             and peers[best][1] <= mine[2])
                     out.append((mine[what] / peers[best][what], name, best,
                                 unsure))
         return sorted(out, reverse=True)
@@ -199,7 +200,8 @@ def occupancy(tree):
     total, other = [0] * 5, {"pages_empty": 0, "cand_decommit_pages": 0,
                              "pages_total": 0, "pages_partial": 0}
     found = False
-    for path in sorted(glob.glob(os.path.join(tree.path, "observe", "*"))):
+    for path in sorted(glob.glob(os.path.join(tree.path, "observe",
+                                              "*.log"))):
         for entry in read_lines(path):
             if "HZ3_S135_FRAG_OBS]" not in entry:
                 continue
@@ -416,11 +418,34 @@ def scoreboard(tree):
     return "\n".join(out)
 
 
+def publish(tree, where):
+    """Every figure, unfiltered; not the logs, nor where they were."""
+    for name in ("*.txt", "*/*.txt", "*/*.tsv", "soak/*.csv",
+                 "rss_timeseries/*.csv"):
+        for path in glob.glob(os.path.join(tree.path, name)):
+            if "preload_verify_" in path:
+                continue
+            target = os.path.join(where, os.path.relpath(path, tree.path))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            lines = read_lines(path)
+            if lines and lines[0].endswith("\tlog"):
+                lines = [x.rpartition("\t")[0] for x in lines]
+            if path.endswith("mem_ts.txt"):
+                lines = [re.sub(r"out=\S*/", "out=", x) for x in lines]
+            if not path.endswith(".report.txt"):
+                with open(target, "w") as f:
+                    f.write("\n".join(lines) + "\n")
+    return 0
+
+
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in ("html", "scoreboard"):
+    if not (len(sys.argv) == 3 and sys.argv[1] in ("html", "scoreboard")
+            or len(sys.argv) == 4 and sys.argv[1] == "publish"):
         sys.stderr.write(__doc__ + "\n")
         return 2
     tree = Tree(sys.argv[2])
+    if sys.argv[1] == "publish":
+        return publish(tree, sys.argv[3])
     if sys.argv[1] == "scoreboard":
         sys.stdout.write(scoreboard(tree))
         return 0

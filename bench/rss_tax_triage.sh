@@ -10,7 +10,8 @@
 # was the benchmark's doing; what stays is the allocator's.  Of that, what
 # malloc_trim(0) gives back could be returned, the rest above the live bytes is
 # kept for speed (or is overhead).  An allocator without a malloc_trim of its
-# own keeps everything by this measure.
+# own keeps everything by this measure.  Whole blocks are written, so that live
+# bytes are resident.
 
 # shellcheck source=bench/bench_lib.sh
 . "$(dirname "$0")/bench_lib.sh"
@@ -25,7 +26,8 @@ rss() {
 while read -r name so; do
 	[ "$name" != programs ] || continue
 	for warm in unset 0 20000000; do
-		set -- 0 1 "${WS:-400}" "${MIN:-16}" "${MAX:-32768}" --cycles "$cycles" --trim 1
+		set -- 0 1 "${WS:-400}" "${MIN:-16}" "${MAX:-32768}" --cycles "$cycles" --touch all \
+			--trim 1
 		[ "$warm" = unset ] || set -- "$@" --prefault "$warm"
 		with_alloc "$so" "$programs/bench_soak" "$@" >"$outdir/$name.$warm.csv" ||
 			die "$name failed"

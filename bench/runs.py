@@ -126,6 +126,8 @@ def spread_cells(row, metric, name, shape):
 def summary_cells(row, name):
     t = row.samples.get("time", {}).get(name)
     status = row.bad.get(name, "ok" if t else "missing")
+    if "/" in status:  # of a comparison: the log's path follows
+        status = status.split()[0]
     if not t:
         return [row.label, name, "0"] + [""] * 11 + [status]
     cells = [row.label, name, str(len(t))]
@@ -135,7 +137,8 @@ def summary_cells(row, name):
     cells += spread_cells(row, "rss_kb", name, "%.0f")
     cells += ["%.3f" % row.ratio("rss_kb", name),
               "%.3f" % b.median(row.samples["cpu"][name]),
-              status if status == "ok" else "%s of %d" % (status, len(t))]
+              status if status == "ok" or not status[-1].isdigit()
+              else "%s of %d" % (status, len(t))]
     return cells
 
 
