@@ -34,7 +34,7 @@ void hz_mag_free_direct(void *p)
 		struct hz_heap *h = (struct hz_heap *)inbox;
 		hz_lock(&h->lock);
 		size_t stray = hz_mag_put(h, &p, 1);
-		hz_unlock(&h->lock);
+		hz_mag_unlock(h);
 		if (!stray)
 			break;
 	}
@@ -108,12 +108,25 @@ void hz_mag_give_batches(struct hz_batch *b)
 
 bool hz_mag_drain_for(struct hz_heap *h)
 {
-	if (!hz_inbox_any(&h->inbox) || !hz_trylock(&h->lock))
-		return false;
-	struct hz_batch *left = hz_mag_drain_locked(h);
+	bool any = false;
+	while (hz_inbox_any(&h->inbox) && hz_trylock(&h->lock)) {
+		struct hz_batch *left = hz_mag_drain_locked(h);
+		hz_unlock(&h->lock);
+		hz_mag_give_batches(left);
+		any = true;
+		/* A live thread looks into its inbox itself; of an idle heap the
+		 * last one who held the lock does, or a batch would lie there. */
+		if (hz_load_seq(&h->state) != HZ_HEAP_IDLE)
+			break;
+	}
+	return any;
+}
+
+void hz_mag_unlock(struct hz_heap *h)
+{
 	hz_unlock(&h->lock);
-	hz_mag_give_batches(left);
-	return true;
+	if (hz_load_seq(&h->state) == HZ_HEAP_IDLE)
+		hz_mag_drain_for(h);
 }
 
 void hz_mag_sent(uint32_t owner)
@@ -122,10 +135,10 @@ void hz_mag_sent(uint32_t owner)
 		return;
 	struct hz_heap *h = (struct hz_heap *)hz_remote_inbox(owner);
 	/* The push came before (seq_cst); so did the store of IDLE in the
-	 * owner's detaching before its last look: one of the two sees it. */
-	while (hz_load_seq(&h->state) == HZ_HEAP_IDLE && hz_inbox_any(&h->inbox))
-		if (!hz_mag_drain_for(h))
-			return; /* the holder looks again after unlocking */
+	 * owner's detaching before its last look: one of the two sees it.  If
+	 * the lock is taken, its holder looks again after unlocking. */
+	if (hz_load_seq(&h->state) == HZ_HEAP_IDLE)
+		hz_mag_drain_for(h);
 }
 
 /* A block that is its slab: who frees it holds all there is of the slab (it is

@@ -29,11 +29,6 @@
 #include "pressure.h"
 #include "probe.h"
 
-enum {
-	/* Idle heaps looked at when a slab is wanted: they are few or small. */
-	ADOPT_LOOKS = 16,
-};
-
 /* Bottom of every magazine that has no array yet. */
 static void *const no_block[1];
 #define NO_BLOCK ((void **)(uintptr_t)no_block) /* read only, whatever its type */
@@ -301,13 +296,16 @@ size_t hz_heap_drain_all(void)
 	return n;
 }
 
-struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c, struct hz_heap **late)
+struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c,
+			     struct hz_heap *late[HZ_ADOPT_LOOKS + 1])
 {
 	struct hz_run *s = NULL;
+	int n = 0;
+	late[0] = NULL;
 	if (likely(!hz_load(&heaps.nidle)) || !hz_trylock(&heaps.lock))
 		return NULL;
 	struct hz_heap *idle = heaps.idle;
-	for (int i = 0; idle && !s && i < ADOPT_LOOKS; i++, idle = idle->next_idle) {
+	for (int i = 0; idle && !s && i < HZ_ADOPT_LOOKS; i++, idle = idle->next_idle) {
 		if (!hz_trylock(&idle->lock))
 			continue;
 		s = idle->state == HZ_HEAP_IDLE ? hz_shelf_first(&idle->shelf[c]) : NULL;
@@ -317,10 +315,9 @@ struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c, struct hz_heap **lat
 			hz_bump(&h->counts.adopted, 1);
 		}
 		hz_unlock(&idle->lock);
-		/* A batch may have come while its pusher could not lock. */
-		if (hz_load_seq(&idle->state) == HZ_HEAP_IDLE && hz_inbox_any(&idle->inbox))
-			*late = idle;
+		late[n++] = idle;
 	}
+	late[n] = NULL;
 	hz_unlock(&heaps.lock);
 	return s;
 }
@@ -433,6 +430,8 @@ void hz_heap_forked(void)
 
 bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg)
 {
+	if (!hz_load(&h->tls))
+		return true;
 	if (!hz_trylock(&h->lock))
 		return false;
 	for (unsigned c = 0; h->tls && c < HZ_CLASSES; c++) {
@@ -441,7 +440,7 @@ bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg)
 			for (void **p = a + 1; p <= top; p++)
 				fn(hz_load(p), c, arg);
 	}
-	hz_unlock(&h->lock);
+	hz_mag_unlock(h);
 	return true;
 }
 

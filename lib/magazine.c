@@ -364,7 +364,7 @@ static void *refill_one(struct hz_heap *h, unsigned c)
 		hz_bump(&h->counts.taken, hz_slab_take(s, &p, 1));
 		hz_shelf_place(shelf, s);
 	}
-	hz_unlock(&h->lock);
+	hz_mag_unlock(h);
 	hz_mag_give_batches(left);
 	return p;
 }
@@ -389,17 +389,19 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 		if (h->rounds[c] * 2u + 1 <= ahead && may_grow(h, c))
 			resize(h, c, h->rounds[c] * 2u + 1);
 	}
-	struct hz_heap *late = NULL;
+	struct hz_heap *late[HZ_ADOPT_LOOKS + 1];
+	late[0] = NULL;
 	size_t want = hz_min((h->rounds[c] + 1u) / 2, PORTION);
 	if (hz_classes[c].blocks == 1)
 		fill_whole(h, c, want);
 	else
-		fill(h, c, want, &late);
+		fill(h, c, want, late);
 	void *p = pop(m);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
-	if (unlikely(late))
-		hz_mag_drain_for(late);
+	for (struct hz_heap **o = late; unlikely(*o); o++)
+		if (hz_load_seq(&(*o)->state) == HZ_HEAP_IDLE)
+			hz_mag_drain_for(*o);
 	return p;
 }
 

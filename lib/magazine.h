@@ -20,9 +20,12 @@ void hz_heap_tick(struct hz_heap *h);
 struct hz_heap *hz_heap_own(void);
 /* The heap that serves threads without one; NULL without memory. */
 struct hz_heap *hz_heap_shared(void);
-/* A slab of class c from an idle heap, already h's but on no shelf.  *late is
- * an idle heap whose inbox wants draining, if one was met. */
-struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c, struct hz_heap **late);
+/* A slab of class c from an idle heap, already h's but on no shelf.  late are
+ * the heaps that were locked for it, to be looked at once nothing is being
+ * filled: at most HZ_ADOPT_LOOKS, then a NULL. */
+enum { HZ_ADOPT_LOOKS = 16 }; /* idle heaps are few or small */
+struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c,
+			     struct hz_heap *late[HZ_ADOPT_LOOKS + 1]);
 
 /* Frees blocks into slabs of h, whose lock is held.  Blocks whose slab has
  * another owner by now are moved to the front; returns how many. */
@@ -46,6 +49,9 @@ void hz_mag_flush_all(struct hz_heap *h);
 void hz_mag_drain(struct hz_heap *h);
 /* Somebody's inbox into its slabs, if its lock can be had; any thread. */
 bool hz_mag_drain_for(struct hz_heap *h);
+/* Unlocks a heap that is not the thread's own: what came meanwhile, to a heap
+ * that is idle, is drained.  Every such unlock is this one. */
+void hz_mag_unlock(struct hz_heap *h);
 /* After a push to heap `owner` (0: none): if it is idle, drains it. */
 void hz_mag_sent(uint32_t owner);
 void hz_mag_shrink_idle(struct hz_heap *h);
