@@ -26,9 +26,13 @@ for file in "$libdir/libhz.so" "$libdir/libhz.so.0" "$(variable includedir)/hz/h
 	[ -f "$dest$file" ]
 	ok $? "installed: $file"
 done
+lanes=$(for so in $(libraries); do
+	lane=$(basename "$so" .so.0)
+	echo "$lane.la $lane.so $lane.so.0 $lane.so.0.0.0"
+done)
 is "$(cd "$dest" && find . -type f -o -type l | sed 's|.*/||' | sort | xargs)" \
-	"$( (echo hz.h hz.pc libhz.la libhz.so libhz.so.0 libhz.so.0.0.0; cd "$abs_srcdir/man" &&
-		ls) | tr ' ' '\n' | sort | xargs)" "and nothing else"
+	"$( (echo hz.h hz.pc $lanes; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
+	"and nothing else"
 ! grep -q "$work" "$dest$libdir/pkgconfig/hz.pc"
 ok $? "the staging directory is not recorded"
 
