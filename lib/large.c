@@ -253,6 +253,33 @@ static void *move_run(struct hz_run *r, size_t n)
 	return to->base;
 }
 
+/* The lock is held while the kernel moves: the addresses left behind may be
+ * another thread's block at once, whose entry must not meet the old one. */
+static void *direct_resize(void *p, size_t n)
+{
+	size_t page = hz_os_page_bytes(), want = hz_round_up(n, page), have = 0;
+	char *moved = NULL;
+	if ((uintptr_t)p & (HZ_PAGE - 1) || want < n || !hz_load(&large.entries))
+		return NULL;
+	hz_lock(&large.lock);
+	struct hz_direct *d = table_ready() ? entry_of(p) : NULL;
+	if (d && d->base) {
+		have = d->bytes;
+		moved = have == want ? p : hz_os_move(p, have, NULL, want);
+	}
+	if (moved && moved != p) {
+		d->base = GONE;
+		d = entry_of(moved);
+		large.used += !d->base;
+	}
+	if (moved)
+		*d = (struct hz_direct){ moved, want };
+	hz_unlock(&large.lock);
+	if (moved)
+		hz_add(&hz_large_counts.direct_bytes, want - have);
+	return moved;
+}
+
 void *hz_large_resize(void *p, size_t n)
 {
 	hz_heap_enter();
@@ -266,16 +293,5 @@ void *hz_large_resize(void *p, size_t n)
 		}
 		return move_run(r, n);
 	}
-	size_t page = hz_os_page_bytes(), want = hz_round_up(n, page);
-	size_t have = look_up(p, false);
-	if (have == want)
-		return p;
-	char *moved = have && want >= n ? hz_os_move(p, have, NULL, want) : NULL;
-	if (!moved)
-		return NULL;
-	look_up(p, true);
-	if (!remember(moved, want))
-		return NULL; /* cannot be: the entry just left makes room */
-	hz_add(&hz_large_counts.direct_bytes, want - have);
-	return moved;
+	return direct_resize(p, n);
 }
