@@ -46,9 +46,18 @@ enum { HZ_PAGE_SHIFT = 12, HZ_PAGE = 1 << HZ_PAGE_SHIFT };
 #define hz_store_seq(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
 #define hz_add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 
+/* Whether a race detector watches; gcc and clang say it differently. */
+#if defined(__has_feature)
+#define HZ_RACE_DETECTOR __has_feature(thread_sanitizer)
+#elif defined(__SANITIZE_THREAD__)
+#define HZ_RACE_DETECTOR 1
+#else
+#define HZ_RACE_DETECTOR 0
+#endif
+
 /* A load on a hit path: an ordinary one, so that the compiler may fold it into
  * the instruction that uses it; only a race detector is told what it is. */
-#if defined(__SANITIZE_THREAD__)
+#if HZ_RACE_DETECTOR
 #define hz_glance(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #else
 #define hz_glance(x) (x)

@@ -179,7 +179,8 @@ void hz_heap_give(void *p, uint32_t tag)
 	}
 	uint32_t key = hz_key_of_tag(tag), sent;
 	struct hz_slot *slot = &h->box.slot[key % HZ_OUTBOX_SLOTS];
-	if (slot->key != key || slot->next == slot->end) {
+	/* Again if what was sent came back through this very slot. */
+	while (slot->key != key || slot->next == slot->end) {
 		hz_heap_tick(h);
 		bool open = hz_outbox_open(&h->box, &h->spare, key, &sent);
 		hz_mag_sent(sent);

@@ -96,7 +96,7 @@ struct hz_heap {
 /* Hot fields of the calling thread.  On x86-64 the segment register does the
  * addition; elsewhere the thread pointer is a register already.  The functions
  * with asm spare the hit paths an instruction that compilers spend. */
-#if defined(__x86_64__) && defined(__SEG_FS) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__SEG_FS) && !HZ_RACE_DETECTOR
 #define HZ_THREAD __seg_fs
 static inline uintptr_t hz_tls_at(void)
 {

@@ -117,10 +117,9 @@ static bool resize(struct hz_heap *h, unsigned c, unsigned rounds)
 	struct hz_mag *m = &h->tls->mag[c];
 	void **old = h->array[c];
 	size_t held = old ? (size_t)(m->top - old) : 0;
-	void **a = array_new(rounds);
+	void **a = held <= rounds ? array_new(rounds) : NULL;
 	if (!a)
 		return false;
-	hz_assert(held <= rounds);
 	for (size_t i = 1; i <= held; i++)
 		a[i] = old[i];
 	a[0] = NULL;
@@ -465,8 +464,9 @@ void hz_mag_shrink_idle(struct hz_heap *h)
 			flush(h, c, n);
 			hz_bump(&h->counts.decays, 1);
 			hz_bump(&h->counts.decayed, n);
+			/* The array may be another one: what left may have come back. */
 			top = h->tls->mag[c].top;
-			if ((size_t)(top - a) < h->rounds[c] / 2 &&
+			if ((size_t)(top - h->array[c]) < h->rounds[c] / 2u &&
 			    h->rounds[c] > rounds_start(c) && resize(h, c, h->rounds[c] / 2))
 				hz_bump(&h->counts.shrunk, 1);
 		}

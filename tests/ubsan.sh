@@ -12,7 +12,7 @@ echo 'int main(void) { return 0; }' >"$work/probe.c"
 $CC $flags -o "$work/probe" "$work/probe.c" 2>/dev/null && "$work/probe" 2>/dev/null ||
 	skip_all "no -fsanitize=undefined with $CC here"
 
-private_build "$work/build" --with-prefix=hz_ CFLAGS="$flags" LDFLAGS="$flags"
+private_build "$work/build" --with-prefix=hz_ CFLAGS="$flags" LDFLAGS="$flags -Wl,-z,undefs"
 ok $? "the library builds with $flags"
 if [ "$tap_bad" -ne 0 ]; then
 	tail -20 "$work/build.log" | note
