@@ -180,7 +180,7 @@ static void full_line(struct hz_text *t, const struct hz_scan *s)
 static void frag_line(struct hz_text *t, const struct hz_observation *o, enum hz_family family)
 {
 	static const char names[HZ_FAMILIES][8] = { "small", "sub4k", "medium" };
-	static const char keys[HZ_OCCUPANCIES][10] = { "occ_0", "occ_1_25", "occ_25_50",
+	static const char keys[HZ_OCCUPANCIES][11] = { "occ_0", "occ_1_25", "occ_25_50",
 						       "occ_50_75", "occ_75_100" };
 	const struct hz_scan *s = &o->scan;
 	struct top partial = { 0 }, tail = { 0 };
