@@ -13,7 +13,9 @@
  * thread that writes during a fork stops at its first write after it).  Locks
  * others held are opened; shelves and bins somebody was inside are put up anew
  * from slabs and page table; the other heaps turn IDLE; what sat in vanished
- * threads' magazines, at most the process budget, is given up.
+ * threads' magazines, at most the process budget, is given up.  When a new thread
+ * of the child does this, only the forking one can tell which heap is its own:
+ * they are LOST, nobody's to touch, until it comes.
  *
  * Thread exit: a key's destructor, re-armed once so that other keys' blocks
  * still meet a live heap.  (__cxa_thread_atexit_impl takes the loader's lock:
@@ -58,7 +60,7 @@ static struct {
 	uint32_t live; /* lock, read by anyone */
 	uint32_t number; /* last one given */
 	struct hz_heap *shared; /* release */
-	uint32_t forking; /* CAS: one thread recovers a child */
+	uint32_t forking; /* CAS: one thread recovers a child; where the mark is missing */
 	void (*forked)(void); /* the layers above recover too; start */
 } heaps;
 
@@ -389,16 +391,50 @@ static void orphan(struct hz_heap *h)
 	heaps.nidle++;
 }
 
+/* A new thread of the child recovered it; which of the LOST heaps is its own only
+ * the forking thread can tell: when it comes, the others are those of vanished
+ * threads.  What they are owed meanwhile stays in their inboxes. */
+static void settle_lost(void)
+{
+	struct hz_heap *own = hz_tls.heap;
+	if (own ? hz_load(&own->state) != HZ_HEAP_LOST : !hz_os_first_thread())
+		return;
+	hz_lock(&heaps.lock);
+	for (struct hz_heap *h = heaps.all; h; h = h->next) {
+		if (h->state != HZ_HEAP_LOST)
+			continue;
+		hz_lock(&h->lock);
+		if (h == own)
+			hz_store_seq(&h->state, HZ_HEAP_LIVE);
+		else
+			orphan(h);
+		hz_unlock(&h->lock);
+	}
+	if (!own)
+		hz_bump(&heaps.live, -1u);
+	hz_unlock(&heaps.lock);
+	hz_store_release(hz_fork_mark, HZ_MARK_WHOLE);
+}
+
 void hz_heap_forked(void)
 {
-	uint32_t no = 0;
-	if (!__atomic_compare_exchange_n(&heaps.forking, &no, 1, false, __ATOMIC_ACQUIRE,
+	if (hz_fork_mark && hz_load(hz_fork_mark) == HZ_MARK_LOST) {
+		settle_lost();
+		return;
+	}
+	/* On the page that a fork wipes, for no child to find it taken. */
+	uint32_t no = 0, *recovering = hz_fork_mark ? hz_fork_mark + 1 : &heaps.forking;
+	if (!__atomic_compare_exchange_n(recovering, &no, 1, false, __ATOMIC_ACQUIRE,
 					 __ATOMIC_RELAXED)) {
 		while (hz_fork_mark && !hz_load_acquire(hz_fork_mark))
 			;
 		return;
 	}
 	if (!hz_fork_mark || !hz_load(hz_fork_mark)) {
+		/* With a mark, who has a heap forked; who has none may be a new thread
+		 * and holds no lock, whatever name it inherited. */
+		bool first = (hz_tls.heap && hz_fork_mark) || hz_os_first_thread();
+		hz_lock_forker = first || !hz_fork_mark ? hz_self() : 0;
 		bool torn = hz_lock_reopen(&hz_arena_lock);
 		hz_remote_reset_lock();
 		hz_mag_reset_lock();
@@ -416,21 +452,26 @@ void hz_heap_forked(void)
 		heaps.nidle = 0;
 		for (struct hz_heap *h = heaps.all; h; h = h->next) {
 			repair(h);
-			if (h != hz_tls.heap)
+			if (h == hz_tls.heap)
+				continue;
+			if (first || h->state == HZ_HEAP_IDLE)
 				orphan(h);
+			else
+				h->state = HZ_HEAP_LOST;
 		}
-		heaps.live = hz_tls.heap ? 1 : 0;
+		heaps.live = (hz_tls.heap != NULL) + !first;
 		if (hz_fork_mark)
-			hz_store_release(hz_fork_mark, 1);
+			hz_store_release(hz_fork_mark, first ? HZ_MARK_WHOLE : HZ_MARK_LOST);
 	}
-	hz_store_release(&heaps.forking, 0);
+	hz_store_release(recovering, 0);
 }
 
 /* Observation. */
 
 bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg)
 {
-	if (!hz_load(&h->tls))
+	/* A LOST one's storage may be gone. */
+	if (!hz_load(&h->tls) || hz_load(&h->state) != HZ_HEAP_LIVE)
 		return true;
 	if (!hz_trylock(&h->lock))
 		return false;
@@ -472,7 +513,7 @@ void hz_heap_check(struct hz_heap *h)
 {
 	for (unsigned c = 0; c < HZ_CLASSES; c++) {
 		void **a = h->array[c];
-		if (a && h->tls) {
+		if (a && h->tls && h->state == HZ_HEAP_LIVE) {
 			struct hz_mag *m = &h->tls->mag[c];
 			hz_assert(a[0] == NULL && m->top >= a && m->top <= m->limit);
 			hz_assert(m->limit == a + h->rounds[c]);

@@ -59,7 +59,14 @@ enum { HZ_OWNER_NONE = -HZ_TAG_OWNER_ONE };
 extern __thread struct hz_tls hz_tls
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-enum hz_heap_state { HZ_HEAP_LIVE, HZ_HEAP_IDLE };
+enum hz_heap_state {
+	HZ_HEAP_LIVE,
+	HZ_HEAP_IDLE,
+	HZ_HEAP_LOST, /* in a child: of a vanished thread, or of the forking one */
+};
+
+/* What the fork mark says: 0 in a child that nobody has recovered. */
+enum { HZ_MARK_WHOLE = 1, HZ_MARK_LOST = 2 /* there are LOST heaps */ };
 
 struct hz_heap_counts { /* its thread, relaxed; readers add heaps up */
 	uint64_t refills, flushes, opened, closed, adopted, drained, foreign;
@@ -142,7 +149,7 @@ void hz_heap_on_fork(void (*fn)(void));
 static inline void hz_heap_enter(void)
 {
 	uint32_t *mark = hz_load_acquire(&hz_fork_mark);
-	if (unlikely(mark && !hz_load(mark)))
+	if (unlikely(mark && hz_load(mark) != HZ_MARK_WHOLE))
 		hz_heap_forked();
 }
 

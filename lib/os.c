@@ -42,6 +42,7 @@ enum { WAIT_NS = 200 * 1000 * 1000 };
 struct hz_os_counts hz_os_counts;
 struct hz_os_fault hz_os_fault;
 void (*hz_lock_stalled)(void);
+uint32_t hz_lock_forker;
 
 #if defined(__x86_64__)
 static inline long call(long nr, long a, long b, long c, long d, long e, long f)
@@ -223,6 +224,11 @@ void hz_os_write(int fd, const char *text, size_t n)
 int hz_os_pid(void)
 {
 	return (int)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+bool hz_os_first_thread(void)
+{
+	return call(SYS_gettid, 0, 0, 0, 0, 0, 0) == call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
 _Noreturn void hz_os_abort(void)

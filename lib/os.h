@@ -54,6 +54,8 @@ uint64_t hz_os_now_ms(void);
 /* One write() of the whole text to a descriptor; errors are ignored. */
 void hz_os_write(int fd, const char *text, size_t n);
 int hz_os_pid(void);
+/* Whether this is its process's first thread, as the forking one is in a child. */
+bool hz_os_first_thread(void);
 /* Whether the kernel raised the process's privileges (AT_SECURE). */
 bool hz_os_secure(void);
 /* Which file a descriptor is open on, device and inode; false when closed. */
@@ -107,11 +109,12 @@ static inline uint32_t hz_self(void)
 }
 
 /* In a forked child: opens a lock that a vanished thread held; whether it did.
- * One that this thread holds (fork in a signal handler) stays held. */
+ * One that the forking thread holds (fork in a signal handler) stays held. */
+extern uint32_t hz_lock_forker; /* its identity, 0: another recovers; who recovers */
 static inline bool hz_lock_reopen(struct hz_lock *lock)
 {
 	uint32_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED) & ~1u;
-	if (!word || word == hz_self())
+	if (!word || word == hz_lock_forker)
 		return false;
 	__atomic_store_n(&lock->word, 0, __ATOMIC_RELAXED);
 	return true;

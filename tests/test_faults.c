@@ -333,6 +333,7 @@ static void locks(long arg)
 	for (size_t i = 0; i < COUNT_OF(thread); i++)
 		pthread_join(thread[i], NULL);
 	NEED(guarded == 20000 * COUNT_OF(thread) && lock.word == 0);
+	hz_lock_forker = hz_self();
 	NEED(!hz_lock_reopen(&lock) && hz_trylock(&lock) && !hz_trylock(&lock));
 	NEED(!hz_lock_reopen(&lock) && lock.word == hz_self()); /* ours: stays held */
 	hz_unlock(&lock);

@@ -567,6 +567,110 @@ static void forked_inside(long which)
 	all_whole();
 }
 
+/* In the child another thread comes to a slow path before the forking one does. */
+static void *first_in_child(void *arg)
+{
+	for (size_t i = 0; i < 100; i++)
+		hzw_free(hzw_malloc(i * 30));
+	return arg;
+}
+
+static void do_first(struct hand *hand)
+{
+	(void)hand;
+	first_in_child(NULL);
+}
+
+static void do_name(struct hand *hand)
+{
+	hand->n = hz_self();
+}
+
+/* The thread has the name of one that vanished, if there is one of that name: its
+ * stack is used again. */
+static void do_first_of(uint32_t name)
+{
+	static struct hand hand[8];
+	size_t which = 0;
+	for (size_t i = 0; i < COUNT_OF(hand); i++) {
+		hire(&hand[i]);
+		tell(&hand[i], do_name);
+		which = hand[i].n == (name & ~1u) ? i : which;
+	}
+	tell(&hand[which], do_first);
+	for (size_t i = 0; i < COUNT_OF(hand); i++)
+		fire(&hand[i]);
+}
+
+/* With a thread that stays behind; with one that holds the arena's lock. */
+static void forked_other_first(long behind)
+{
+	static struct hand hand;
+	void *mine[20];
+	pthread_t t = 0;
+	for (size_t i = 0; i < COUNT_OF(mine); i++)
+		mine[i] = hzw_malloc(200);
+	hand.n = 50, hand.bytes = 300;
+	hire(&hand);
+	tell(&hand, do_take);
+	torn[0] = hz_tls.heap, torn[1] = hand.heap;
+	if (!behind) {
+		tell(&hand, do_free);
+		fire(&hand);
+	} else if (behind == 2) {
+		inside = BOTH;
+		t = start_thread(insider, NULL);
+		while (!hz_load_acquire(&locked))
+			usleep(20);
+	}
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct hz_heap *own = hz_tls.heap;
+		watchdog(SCENE_SECONDS / 2);
+		do_first_of(behind == 2 ? hz_arena_lock.word : 0);
+		NEED(hz_tls.heap == own && own->state != HZ_HEAP_IDLE && own->tls == &hz_tls);
+		for (struct hz_heap *h = hz_heap_first(); h; h = h->next)
+			hz_heap_check(h);
+		for (size_t i = 0; i < COUNT_OF(mine); i++)
+			hzw_free(mine[i]);
+		child_works(0);
+	}
+	int status = reap(pid);
+	if (!ended_well(status))
+		tell_status(status, 0);
+	NEED(ended_well(status));
+	if (behind == 2) {
+		hz_store_release(&fork_done, 1);
+		pthread_join(t, NULL);
+	}
+	if (behind)
+		fire(&hand);
+}
+
+/* The forking thread has no heap and comes last, or never. */
+static void forked_without_heap(long comes)
+{
+	static struct hand hand;
+	hand.n = 50, hand.bytes = 300;
+	hire(&hand);
+	tell(&hand, do_take);
+	pid_t pid = fork();
+	if (pid == 0) {
+		watchdog(SCENE_SECONDS / 2);
+		NEED(!hz_tls.heap);
+		do_first_of(0);
+		all_whole();
+		if (comes)
+			child_works(0);
+		_exit(0);
+	}
+	int status = reap(pid);
+	if (!ended_well(status))
+		tell_status(status, 0);
+	NEED(ended_well(status));
+	fire(&hand);
+}
+
 int main(void)
 {
 	scene(recycled, 0, "heaps of ended threads are taken by new ones, newest first");
@@ -578,6 +682,11 @@ int main(void)
 	scene(exchanging, 0, "five threads exchange blocks at random; nothing is lost");
 	scene(forked, 0, "children of a process at work are whole");
 	scene(forked, 1, "and without a page that fork wipes");
+	scene(forked_other_first, 0, "a new thread notices the fork before the forking one");
+	scene(forked_other_first, 1, "the same, and another thread was left behind");
+	scene(forked_other_first, 2, "the same, and it has the name of one that held locks");
+	scene(forked_without_heap, 0, "the same, and the forking thread never had a heap");
+	scene(forked_without_heap, 1, "the same, and it comes later");
 	scene(forked_inside, ARENA_LOCK, "fork while somebody held the arena");
 	scene(forked_inside, HEAP_LOCK, "fork while somebody was inside our shelves");
 	scene(forked_inside, OTHER_HEAP_LOCK, "fork while somebody was inside another's shelves");
