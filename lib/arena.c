@@ -23,7 +23,7 @@
 enum {
 	/* Metadata that comes with the reservation: heaps, magazines and batches
 	 * of a small program fit; with it a start needs two commits. */
-	FIRST_META_BYTES = 64 << 10,
+	FIRST_META_BYTES = HZ_META_FIRST_BYTES,
 	/* First commit of run records: 128 runs, a small program's. */
 	RUNS_STEP_BYTES = 16 << 10,
 	/* Commit step of the page table: entries of 32 MiB of heap.  The first

@@ -38,6 +38,9 @@ enum {
 	HZ_TAG_OWNER_ONE = 1 << HZ_TAG_OWNER_SHIFT,
 };
 
+/* Metadata before the first run record of an arena. */
+enum { HZ_META_FIRST_BYTES = 64 << 10 };
+
 struct hz_arena {
 	char *start; /* first heap byte; constant */
 	char *base; /* first byte of the reservation; constant */

@@ -31,14 +31,13 @@ enum {
 
 static struct {
 	struct hz_lock lock;
-	struct hz_direct *table; /* entries; lock */
-	size_t entries, used; /* used counts those once used; lock */
+	size_t used; /* entries of the table once used; lock */
 	size_t moves; /* any thread, relaxed */
 } large;
 
 struct hz_large_counts hz_large_counts;
-struct hz_direct *const *const hz_large_table = &large.table;
-const size_t *const hz_large_entries = &large.entries;
+struct hz_direct *hz_large_table;
+size_t hz_large_entries;
 
 #define GONE ((char *)1)
 
@@ -47,7 +46,7 @@ static struct hz_direct *entry_of(const void *p)
 {
 	size_t i = ((uintptr_t)p >> HZ_PAGE_SHIFT) * 0x9E3779B97F4A7C15ULL >> 20;
 	for (;; i++) {
-		struct hz_direct *d = &large.table[i & (large.entries - 1)];
+		struct hz_direct *d = &hz_large_table[i & (hz_large_entries - 1)];
 		if (!d->base || d->base == p)
 			return d;
 	}
@@ -60,19 +59,19 @@ static void forked(void)
 
 static bool table_ready(void)
 {
-	if (large.used * 2 < large.entries)
+	if (large.used * 2 < hz_large_entries)
 		return true;
 	hz_heap_on_fork(forked);
-	struct hz_direct *old = large.table;
-	size_t n = large.entries, live = 0;
+	struct hz_direct *old = hz_large_table;
+	size_t n = hz_large_entries, live = 0;
 	for (size_t i = 0; i < n; i++)
 		live += old[i].base > GONE;
 	size_t entries = n ? (live * 4 > n ? n * 2 : n) : FIRST_TABLE;
 	struct hz_direct *fresh = hz_os_map(entries * sizeof(*fresh));
 	if (!fresh)
-		return large.used + 1 < large.entries; /* slower, not full */
-	large.table = fresh;
-	large.entries = entries;
+		return large.used + 1 < hz_large_entries; /* slower, not full */
+	hz_large_table = fresh;
+	hz_large_entries = entries;
 	large.used = live;
 	for (size_t i = 0; i < n; i++)
 		if (old[i].base > GONE)
@@ -100,7 +99,7 @@ static bool remember(char *base, size_t bytes)
 static size_t look_up(const void *p, bool forget)
 {
 	size_t bytes = 0;
-	if (!p || (uintptr_t)p & (HZ_PAGE - 1) || !hz_load(&large.entries))
+	if (!p || (uintptr_t)p & (HZ_PAGE - 1) || !hz_load(&hz_large_entries))
 		return 0;
 	hz_lock(&large.lock);
 	struct hz_direct *d = entry_of(p);
@@ -259,7 +258,7 @@ static void *direct_resize(void *p, size_t n)
 {
 	size_t page = hz_os_page_bytes(), want = hz_round_up(n, page), have = 0;
 	char *moved = NULL;
-	if ((uintptr_t)p & (HZ_PAGE - 1) || want < n || !hz_load(&large.entries))
+	if ((uintptr_t)p & (HZ_PAGE - 1) || want < n || !hz_load(&hz_large_entries))
 		return NULL;
 	hz_lock(&large.lock);
 	struct hz_direct *d = table_ready() ? entry_of(p) : NULL;

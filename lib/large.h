@@ -36,10 +36,10 @@ struct hz_large_counts { /* any thread, relaxed */
 };
 extern struct hz_large_counts hz_large_counts;
 
-/* For readers outside: the table of mappings {base, bytes} and its length. */
+/* Mappings outside the arenas: large.c's, and of readers outside the process. */
 struct hz_direct {
 	char *base; /* NULL: unused; (char *)1: was used */
 	size_t bytes; /* mapped */
 };
-extern struct hz_direct *const *const hz_large_table;
-extern const size_t *const hz_large_entries;
+extern struct hz_direct *hz_large_table; /* large.c's lock */
+extern size_t hz_large_entries; /* of the table, a power of two; its lock */

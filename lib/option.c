@@ -25,25 +25,35 @@ struct hz_options hz_option = {
 
 enum kind { SIZE, BOXES, TEXT };
 
+/* Without a pointer: each would be one more thing to relocate at every start. */
+#define AT(field) offsetof(struct hz_options, field)
 static const struct row {
-	const char *name;
-	void *value; /* size_t, or char[HZ_OBSERVE_PATH_BYTES] of TEXT */
-	enum kind kind;
+	char name[36];
+	char help[92];
+	uint16_t value; /* AT a size_t, or the characters of TEXT */
+	uint16_t kind; /* enum kind */
 	size_t least, most; /* of SIZE */
-	const char *help;
 } rows[] = {
 	/* Below 256 KiB not even a small program's slabs fit one arena; 8 TiB of
 	 * 4 KiB pages are what 31-bit page numbers name. */
-	{ "HZ_ARENA_SIZE", &hz_option.arena_bytes, SIZE, HZ_LANE_ARENA_MIN_BYTES, 8192 * HZ_GIB,
-	  "address space reserved for the first arena, bytes or with K, M, G, T" },
-	{ "HZ_OBSERVE", &hz_option.boxes, BOXES, 0, 0,
-	  "what reports at exit: list of seg, small, retention, waste, all, full, fork, no" },
-	{ "HZ_OBSERVE_FILE", hz_option.observe_file, TEXT, 0, 0,
-	  "file the report is appended to, %p = process, %e = program; else standard error" },
+	{ "HZ_ARENA_SIZE", "address space reserved for the first arena, bytes or with K, M, G, T",
+	  AT(arena_bytes), SIZE, HZ_LANE_ARENA_MIN_BYTES, 8192 * HZ_GIB },
+	{ "HZ_OBSERVE",
+	  "what reports at exit: list of seg, small, retention, waste, all, full, fork, no",
+	  AT(boxes), BOXES, 0, 0 },
+	{ "HZ_OBSERVE_FILE",
+	  "file the report is appended to, %p = process, %e = program; else standard error",
+	  AT(observe_file), TEXT, 0, 0 },
 	/* A free stretch is at most a segment, 256 pages. */
-	{ "HZ_SEG_SCAVENGE_MIN_CONTIG_PAGES", &hz_option.contig_pages, SIZE, 1, 256,
-	  "free pages in a row that make a segment a candidate of box seg" },
+	{ "HZ_SEG_SCAVENGE_MIN_CONTIG_PAGES",
+	  "free pages in a row that make a segment a candidate of box seg", AT(contig_pages),
+	  SIZE, 1, 256 },
 };
+
+static void *value_of(const struct row *row)
+{
+	return (char *)&hz_option + row->value;
+}
 
 enum { ROWS = sizeof(rows) / sizeof(*rows) };
 
@@ -62,7 +72,7 @@ HZ_EXPORT const char *hz_option_at(unsigned index, uint64_t *value, const char *
 		return NULL;
 	hz_option_read(); /* as the first allocation will find them */
 	if (value)
-		*value = rows[index].kind == TEXT ? 0 : *(size_t *)rows[index].value;
+		*value = rows[index].kind == TEXT ? 0 : *(size_t *)value_of(&rows[index]);
 	if (help)
 		*help = rows[index].help;
 	return rows[index].name;
@@ -126,9 +136,9 @@ static bool boxes_of(const char *text, size_t *out)
 
 static void take(const struct row *row, const char *text)
 {
-	size_t n, *number = row->value;
-	char *to = row->value;
-	switch (row->kind) {
+	size_t n, *number = value_of(row);
+	char *to = value_of(row);
+	switch ((enum kind)row->kind) {
 	case SIZE:
 		if (size_of(text, &n) && n >= row->least && n <= row->most)
 			*number = n;

@@ -18,7 +18,7 @@ slab
 remote
 heap magazine handover
 large
-report observe
+report observe root
 api cxx info
 END
 cat >"$work/beside" <<'END'

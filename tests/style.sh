@@ -57,7 +57,7 @@ each "headers of lib/ use #pragma once" \
 # Everything else that is text names its licence, too.
 find . \( -name .git -o -name 'build*' -o -name autom4te.cache -o -name .libs -o -name .deps \) \
 	-prune -o -type f \( -name '*.[ch]' -o -name '*.sh' -o -name '*.am' -o -name '*.ac' -o \
-	-name '*.awk' -o -name '*.in' -o -name '*.map' -o -name '*.md' -o -name '*.py' -o -name '*.3' \
+	-name '*.awk' -o -name '*.in' -o -name '*.map' -o -name '*.md' -o -name '*.py' -o -name '*.[1-8]' \
 	-o -name bootstrap \) ! -name config.h ! -name config.h.in ! -name Makefile.in \
 	! -name class_table.h ! -name tap-driver.sh ! -name ltmain.sh -print |
 	while read -r file; do

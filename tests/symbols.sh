@@ -21,7 +21,10 @@ tr ' ' '\n' <"$work/family" | sort >"$work/family.sorted"
 
 # The functions that the public header declares.
 $CC -E -P -I"$abs_srcdir/include" -include hz/hz.h -x c /dev/null |
-	grep -o '\<hz_[a-z0-9_]* *(' | tr -d ' (' | sort -u >"$work/declared"
+	grep -o '\<hz_[a-z0-9_]* *(' | tr -d ' (' >"$work/declared"
+# And the object by which hz-stat reads a process from outside.
+echo hz_root >>"$work/declared"
+sort -u -o "$work/declared" "$work/declared"
 
 for so in $(libraries); do
 	name=$(basename "$so")
