@@ -31,8 +31,8 @@ int HZ_API(mallopt)(int what, int value);
 
 HZ_EXPORT struct mallinfo2 HZ_API(mallinfo2)(void)
 {
-	struct hz_report r;
-	hz_report_get(&r, sizeof(r));
+	struct hz_report r = { 0 };
+	hz_report_get(&r, offsetof(struct hz_report, resident));
 	/* As glibc: mappings of their own count in hblkhd and nowhere else. */
 	uint64_t live = r.live_small + r.live_large - r.direct;
 	return (struct mallinfo2){
@@ -92,8 +92,8 @@ HZ_EXPORT int HZ_API(malloc_info)(int options, FILE *to)
 		errno = EINVAL;
 		return -1;
 	}
-	struct hz_report r;
-	hz_report_get(&r, sizeof(r));
+	struct hz_report r = { 0 };
+	hz_report_get(&r, offsetof(struct hz_report, resident));
 	struct hz_text t = { .sink = to_file, .to = to };
 	hz_text_word(&t, "<malloc version=\"libhz-" PACKAGE_VERSION "\">");
 	hz_text_end(&t);

@@ -19,6 +19,7 @@
 #include <hz/hz.h>
 
 #include "large.h"
+#include "observe_held.h"
 #include "pressure.h"
 
 HZ_EXPORT const char *hz_version(void)
@@ -64,32 +65,17 @@ static bool add_run(struct hz_run *s, void *arg)
 	return true;
 }
 
-static uint64_t bytes_at(const void *p)
+static void add_held(void *p, uint32_t class_no, enum hz_held where, void *arg)
 {
-	uint32_t tag = hz_tag_of(p);
-	return tag < HZ_TAG_OWNER_ONE
-		       ? 0
-		       : hz_classes[hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1))].bytes;
-}
-
-static uint64_t bytes_under_way(const struct hz_heap *h)
-{
-	uint64_t bytes = 0;
-	/* A batch may be taken and reused under our eyes: bounded, not trusted. */
-	size_t most = hz_load(&hz_remote_counts.batches);
-	for (struct hz_batch *b = hz_load_acquire(&h->inbox.head); b && most--; b = hz_load(&b->next)) {
-		uint32_t n = hz_load(&b->count);
-		for (uint32_t i = 0; i < n && i < HZ_LANE_BATCH_ROUNDS; i++)
-			bytes += bytes_at(hz_load(&b->blocks[i]));
+	struct hz_report *r = arg;
+	uint32_t bytes = hz_classes[class_no].bytes;
+	(void)p;
+	if (where == HZ_HELD_REMOTE) {
+		r->remote += bytes;
+		return;
 	}
-	for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++) {
-		const struct hz_slot *slot = &h->box.slot[i];
-		struct hz_batch *b = hz_load(&slot->batch);
-		size_t n = b ? (size_t)(hz_load_acquire(&slot->next) - b->blocks) : 0;
-		for (size_t k = 0; k < n && n <= HZ_LANE_BATCH_ROUNDS; k++)
-			bytes += bytes_at(hz_load(&b->blocks[k]));
-	}
-	return bytes;
+	r->cached += bytes;
+	r->cached_blocks++;
 }
 
 static void fill(struct hz_report *r)
@@ -102,11 +88,8 @@ static void fill(struct hz_report *r)
 	hz_run_walk(add_run, r);
 	hz_unlock(&hz_arena_lock);
 	r->used = r->slab + r->large;
+	hz_held_walk(add_held, r);
 	for (struct hz_heap *h = hz_heap_first(); h; h = h->next) {
-		size_t blocks = 0;
-		r->cached += hz_heap_magazine_bytes(h, &blocks);
-		r->cached_blocks += blocks;
-		r->remote += bytes_under_way(h);
 		r->adopted += hz_load(&h->counts.adopted);
 		r->handed_over += hz_load(&h->box.sent);
 		r->heaps++;
@@ -126,6 +109,72 @@ static void fill(struct hz_report *r)
 			  hz_load(&hz_os_counts.refused);
 }
 
+/* Residency, looked up in pieces: 512 pages a call, and no lock is held. */
+struct residency {
+	struct hz_report *r;
+	const char *from; /* what `page` describes ... */
+	size_t pages; /* ... so many; 0: nothing yet */
+	bool known;
+	unsigned char page[512];
+};
+
+static uint64_t resident_bytes(struct residency *s, const char *p, size_t pages)
+{
+	size_t mask = hz_os_page_bytes() - 1, n = 0;
+	for (; pages && s->known; pages--, p += HZ_PAGE) {
+		if ((size_t)(p - s->from) >> HZ_PAGE_SHIFT >= s->pages) {
+			s->from = p - ((uintptr_t)p & mask);
+			s->pages = sizeof(s->page);
+			const struct hz_arena *a = hz_arena_of(p);
+			if (a) /* not beyond what is committed */
+				s->pages = hz_min(s->pages, a->pages_top - hz_arena_index(a, s->from));
+			else
+				s->pages = hz_min(s->pages, pages);
+			s->known = hz_os_resident(s->from, s->pages, s->page);
+		}
+		size_t i = (size_t)(p - s->from) >> HZ_PAGE_SHIFT;
+		/* The kernel's page may be several of ours. */
+		n += s->known && s->page[i / ((mask + 1) / HZ_PAGE)] & 1;
+	}
+	return (uint64_t)n << HZ_PAGE_SHIFT;
+}
+
+static bool add_resident(struct hz_run *run, void *arg)
+{
+	struct residency *s = arg;
+	const struct hz_arena *a = hz_run_arena(run);
+	uint8_t state = hz_load(&run->state);
+	const char *p = a->start + ((size_t)hz_run_first(run) << HZ_PAGE_SHIFT);
+	uint64_t n = resident_bytes(s, p, hz_run_pages(run));
+	*(state == HZ_RUN_SLAB	  ? &s->r->resident_slab
+	  : state == HZ_RUN_LARGE ? &s->r->resident_large
+				  : &s->r->resident_free) += n;
+	return s->known;
+}
+
+static void add_metadata(struct residency *s, const char *from, const char *to)
+{
+	s->pages = 0;
+	s->r->resident_metadata += resident_bytes(s, from, (size_t)(to - from) >> HZ_PAGE_SHIFT);
+}
+
+static void fill_resident(struct hz_report *r)
+{
+	struct residency s = { .r = r, .known = true };
+	hz_run_walk(add_resident, &s);
+	for (uint32_t i = 0; i < hz_load_acquire(&hz_arenas_count); i++) {
+		const struct hz_arena *a = hz_load_acquire(&hz_arenas[i]);
+		add_metadata(&s, a->base, a->runs_high);
+		add_metadata(&s, a->table_low, a->start);
+	}
+	for (struct hz_meta_piece *m = hz_load_acquire(&hz_meta_pieces); m; m = m->next)
+		add_metadata(&s, (const char *)m, (const char *)m + m->bytes);
+	if (!s.known) /* a part would be a lie */
+		r->resident_slab = r->resident_large = r->resident_free = r->resident_metadata = 0;
+	r->resident = r->resident_slab + r->resident_large + r->resident_free +
+		      r->resident_metadata;
+}
+
 HZ_EXPORT int hz_report_get(struct hz_report *report, size_t size)
 {
 	if (!report || size < sizeof(report->size)) {
@@ -135,6 +184,8 @@ HZ_EXPORT int hz_report_get(struct hz_report *report, size_t size)
 	struct hz_report r = { 0 };
 	hz_heap_enter();
 	fill(&r);
+	if (size > offsetof(struct hz_report, resident))
+		fill_resident(&r);
 	r.size = hz_min(size, sizeof(r));
 	__builtin_memcpy(report, &r, r.size);
 	return 0;
@@ -184,65 +235,125 @@ static void to_fd(struct hz_text *t, size_t n)
 	hz_os_write(t->fd, t->line, n);
 }
 
-/* A name and a number in columns. */
-static void column(struct hz_text *t, const char *name, uint64_t n)
+/* The figures, by their names in the structure and in words. */
+#define AT(member) #member, offsetof(struct hz_report, member)
+enum unit { BYTES, COUNT, SO_FAR, BYTES_SO_FAR };
+static const struct figure {
+	char name[18];
+	uint16_t at; /* in struct hz_report */
+	uint16_t unit; /* enum unit */
+	char label[16];
+	char what[52];
+} figures[] = {
+	{ AT(committed), BYTES, "committed", "= used + dirty + clean" },
+	{ AT(used), BYTES, "used", "= slab + large" },
+	{ AT(slab), BYTES, "slab", "= live + cached + remote + free + fresh + tail" },
+	{ AT(live_small), BYTES, "live small", "blocks the program holds" },
+	{ AT(cached), BYTES, "cached", "free blocks in threads' magazines" },
+	{ AT(remote), BYTES, "remote", "free blocks on their way to their owner" },
+	{ AT(free_blocks), BYTES, "free", "free blocks in slabs" },
+	{ AT(fresh), BYTES, "fresh", "never handed out, most of it not resident" },
+	{ AT(tail), BYTES, "tail", "ends of slabs too short for a block" },
+	{ AT(large), BYTES, "large", "large blocks, whole pages" },
+	{ AT(live_large), BYTES, "live large", "as asked for, direct ones included" },
+	{ AT(direct), BYTES, "direct", "mappings outside the arenas" },
+	{ AT(dirty), BYTES, "dirty", "free pages kept for reuse" },
+	{ AT(clean), BYTES, "clean", "free pages the kernel holds" },
+	{ AT(metadata), BYTES, "metadata", "tables, run records, heaps, magazines" },
+	{ AT(reserved), BYTES, "reserved", "address space" },
+	{ AT(resident), BYTES, "resident", "= slab + large + free + metadata, resident parts" },
+	{ AT(resident_slab), BYTES, "  slab", "" },
+	{ AT(resident_large), BYTES, "  large", "" },
+	{ AT(resident_free), BYTES, "  free", "" },
+	{ AT(resident_metadata), BYTES, "  metadata", "" },
+	{ AT(slabs), COUNT, "slabs", "" },
+	{ AT(large_blocks), COUNT, "large blocks", "" },
+	{ AT(cached_blocks), COUNT, "cached blocks", "" },
+	{ AT(threads), COUNT, "threads", "" },
+	{ AT(heaps), COUNT, "heaps", "" },
+	{ AT(adopted), SO_FAR, "adopted slabs", "" },
+	{ AT(handed_over), SO_FAR, "handed over", "" },
+	{ AT(purged), BYTES_SO_FAR, "purged", "given back to the kernel so far" },
+	{ AT(system_calls), SO_FAR, "system calls", "" },
+};
+
+enum { FIGURES = sizeof(figures) / sizeof(*figures) };
+
+static uint64_t figure_of(const struct hz_report *r, const struct figure *f)
 {
-	size_t from = t->used;
-	hz_text_word(t, "  ");
-	hz_text_word(t, name);
-	while (t->used < from + 16)
-		hz_text_word(t, " ");
-	hz_text_number(t, n, 10);
+	return *(const uint64_t *)(const void *)((const char *)r + f->at);
 }
 
-static void row(struct hz_text *t, const char *name, uint64_t bytes, const char *what)
+static bool in_bytes(const struct figure *f)
 {
-	column(t, name, bytes >> 10);
-	hz_text_word(t, " KiB  ");
-	hz_text_word(t, what);
+	return f->unit == BYTES || f->unit == BYTES_SO_FAR;
+}
+
+static void write_text(struct hz_text *t, const struct hz_report *r)
+{
+	hz_text_word(t, "libhz " PACKAGE_VERSION " (" HZ_LANE_NAME ") heap of this process");
+	hz_text_end(t);
+	for (const struct figure *f = figures; f < figures + FIGURES; f++) {
+		size_t from = t->used;
+		hz_text_word(t, "  ");
+		hz_text_word(t, f->label);
+		while (t->used < from + 16)
+			hz_text_word(t, " ");
+		hz_text_number(t, figure_of(r, f) >> (in_bytes(f) ? 10 : 0), 10);
+		hz_text_word(t, !in_bytes(f) ? "" : *f->what ? " KiB  " : " KiB");
+		hz_text_word(t, f->what);
+		hz_text_end(t);
+	}
+}
+
+/* {"library":"0.1.0",...}, in the order of the table, on one line. */
+static void write_json(struct hz_text *t, const struct hz_report *r)
+{
+	hz_text_word(t, "{\"library\":\"" PACKAGE_VERSION "\",\"lane\":\"" HZ_LANE_NAME "\"");
+	for (const struct figure *f = figures; f < figures + FIGURES; f++) {
+		hz_text_word(t, ",\"");
+		hz_text_word(t, f->name);
+		hz_text_word(t, "\":");
+		hz_text_number(t, figure_of(r, f), 0);
+	}
+	hz_text_word(t, "}");
 	hz_text_end(t);
 }
 
-static void count(struct hz_text *t, const char *name, uint64_t n)
+static void write_openmetrics(struct hz_text *t, const struct hz_report *r)
 {
-	column(t, name, n);
+	for (const struct figure *f = figures; f < figures + FIGURES; f++) {
+		bool total = f->unit == SO_FAR || f->unit == BYTES_SO_FAR;
+		hz_text_word(t, "# TYPE hz_");
+		hz_text_word(t, f->name);
+		hz_text_word(t, in_bytes(f) ? "_bytes" : "");
+		hz_text_word(t, total ? " counter" : " gauge");
+		hz_text_end(t);
+		hz_text_word(t, "hz_");
+		hz_text_word(t, f->name);
+		hz_text_word(t, in_bytes(f) ? "_bytes" : "");
+		hz_text_word(t, total ? "_total " : " ");
+		hz_text_number(t, figure_of(r, f), 0);
+		hz_text_end(t);
+	}
+	hz_text_word(t, "# EOF");
 	hz_text_end(t);
 }
 
 HZ_EXPORT int hz_report_write(int fd, int format)
 {
-	if (format != HZ_REPORT_TEXT || fd < 0) {
+	if (format < HZ_REPORT_TEXT || format > HZ_REPORT_OPENMETRICS || fd < 0) {
 		errno = fd < 0 ? EBADF : EINVAL;
 		return -1;
 	}
 	struct hz_report r;
 	hz_report_get(&r, sizeof(r));
 	struct hz_text t = { .sink = to_fd, .fd = fd };
-	hz_text_word(&t, "libhz " PACKAGE_VERSION " (" HZ_LANE_NAME ") heap of this process");
-	hz_text_end(&t);
-	row(&t, "committed", r.committed, "= used + dirty + clean");
-	row(&t, "used", r.used, "= slab + large");
-	row(&t, "slab", r.slab, "= live + cached + remote + free + fresh + tail");
-	row(&t, "live small", r.live_small, "blocks the program holds");
-	row(&t, "cached", r.cached, "free blocks in threads' magazines");
-	row(&t, "remote", r.remote, "free blocks on their way to their owner");
-	row(&t, "free", r.free_blocks, "free blocks in slabs");
-	row(&t, "fresh", r.fresh, "never handed out, most of it not resident");
-	row(&t, "tail", r.tail, "ends of slabs too short for a block");
-	row(&t, "large", r.large, "large blocks, whole pages");
-	row(&t, "direct", r.direct, "mappings outside the arenas");
-	row(&t, "dirty", r.dirty, "free pages kept for reuse");
-	row(&t, "clean", r.clean, "free pages the kernel holds");
-	row(&t, "metadata", r.metadata, "tables, run records, heaps, magazines");
-	row(&t, "reserved", r.reserved, "address space");
-	count(&t, "slabs", r.slabs);
-	count(&t, "large blocks", r.large_blocks);
-	count(&t, "cached blocks", r.cached_blocks);
-	count(&t, "threads", r.threads);
-	count(&t, "heaps", r.heaps);
-	count(&t, "adopted slabs", r.adopted);
-	count(&t, "handed over", r.handed_over);
-	row(&t, "purged", r.purged, "given back to the kernel so far");
-	count(&t, "system calls", r.system_calls);
+	if (format == HZ_REPORT_JSON)
+		write_json(&t, &r);
+	else if (format == HZ_REPORT_OPENMETRICS)
+		write_openmetrics(&t, &r);
+	else
+		write_text(&t, &r);
 	return 0;
 }

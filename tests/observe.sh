@@ -198,6 +198,20 @@ for library in "$HZ_SO" "$twin"; do
 		"potential = candidates * 4096"
 done
 
+# No cost: the allocation functions are the same code without observers.
+assembly() { # VALUE of HZ_OBSERVE_BUILT
+	cp "$abs_srcdir/lib/api.c" "$work/api.c"
+	# shellcheck disable=SC2086 # lists of words
+	(cd "$abs_builddir" && $CC -I. $HZ_CPPFLAGS '-DHZ_LANE_H="lane/balanced.h"' $CPPFLAGS \
+		-DHZ_OBSERVE_BUILT="$1" $HZ_CFLAGS -O2 -fPIC -g0 -S -o - "$work/api.c")
+}
+if [ -n "${HZ_CFLAGS:-}" ]; then
+	assembly 1 >"$work/with.s" 2>"$work/log" && assembly 0 >"$work/without.s" 2>>"$work/log"
+	[ -s "$work/with.s" ] && cmp -s "$work/with.s" "$work/without.s"
+	ok $? "malloc, free and the others are the same code with --disable-observe"
+	note <"$work/log"
+fi
+
 # Raised privileges.
 cp "$work/prog" "$work/secure" 2>/dev/null
 $CC -O1 -fno-builtin -w -o "$work/secure" "$work/prog.c" -lpthread -Wl,--no-as-needed "$twin" \

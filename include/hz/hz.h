@@ -65,6 +65,14 @@ struct hz_report {
 	uint64_t handed_over; /* batches sent to other threads, so far */
 	uint64_t purged; /* bytes given back to the kernel, so far */
 	uint64_t system_calls; /* made by libhz for memory, so far */
+	/* Resident pages, by mincore(2); 0 where the kernel does not say.  Looked up
+	 * only if `size` reaches here.
+	 *   resident = resident_slab + _large + _free + _metadata */
+	uint64_t resident;
+	uint64_t resident_slab; /* of slabs */
+	uint64_t resident_large; /* of large blocks in arenas */
+	uint64_t resident_free; /* of free pages */
+	uint64_t resident_metadata;
 };
 
 /* Fills in at most `size` bytes of *report (pass sizeof *report): a program
@@ -74,7 +82,11 @@ struct hz_report {
  * Takes internal locks, walks all slabs: about 1 ms per GiB of small blocks. */
 int hz_report_get(struct hz_report *report, size_t size);
 
-enum hz_report_format { HZ_REPORT_TEXT = 0 };
+enum hz_report_format {
+	HZ_REPORT_TEXT = 0, /* for people, KiB */
+	HZ_REPORT_JSON = 1, /* one object on one line, names as in struct hz_report */
+	HZ_REPORT_OPENMETRICS = 2, /* hz_NAME_bytes and so on, ends with # EOF */
+};
 
 /* Writes the report to a descriptor, allocating nothing.  Returns 0, or -1
  * with errno EINVAL for an unknown format or EBADF for a negative fd. */

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api_faces - one heap, five faces: hz_report_get, hz_report_write in three
+ * formats, malloc_info, mallinfo2 and malloc_stats say the same figures.
+ *
+ * Buffers are static and streams are made first, so nothing is allocated
+ * between one face and the next.
+ */
+#include <hz/hz.h>
+#include <malloc.h>
+
+#include "probe.h"
+
+static char text[16][8192];
+
+/* What `call` writes to descriptor fd, which is a pipe meanwhile. */
+static const char *written(int fd, void (*call)(void), char *to)
+{
+	int ends[2], kept = dup(fd);
+	ssize_t n;
+	if (kept < 0 || pipe(ends) || dup2(ends[1], fd) < 0)
+		tap_bail("cannot redirect descriptor %d", fd);
+	call();
+	dup2(kept, fd);
+	close(kept);
+	close(ends[1]);
+	for (size_t used = 0; (n = read(ends[0], to + used, sizeof(text[0]) - 1 - used)) > 0;)
+		used += (size_t)n;
+	close(ends[0]);
+	return to;
+}
+
+static void as_text(void) { hz_report_write(1, HZ_REPORT_TEXT); }
+static void as_json(void) { hz_report_write(1, HZ_REPORT_JSON); }
+static void as_metrics(void) { hz_report_write(1, HZ_REPORT_OPENMETRICS); }
+
+static FILE *stream;
+static void as_xml(void) { malloc_info(0, stream); fflush(stream); }
+
+/* The number behind `name`, in whatever stands between them. */
+static unsigned long long number(const char *in, const char *name)
+{
+	const char *at = strstr(in, name);
+	if (!at)
+		return ~0ull;
+	at += strlen(name);
+	return strtoull(at + strspn(at, "\": ="), NULL, 10);
+}
+
+int main(void)
+{
+	struct hz_report r, again;
+	struct mallinfo2 m;
+	static void *block[5000];
+	static char buffer[4096];
+	watchdog(60);
+	for (int i = 0; i < 5000; i++)
+		block[i] = memset(malloc((size_t)i * 13 % 9000 + 1), 1, 1);
+	for (int i = 0; i < 5000; i += 3)
+		free(block[i]);
+	block[0] = memset(malloc(3 * MIB), 1, 3 * MIB);
+	hz_report_get(&r, sizeof(r));
+	const char *plain = written(1, as_text, text[0]), *json = written(1, as_json, text[1]);
+	const char *metrics = written(1, as_metrics, text[2]);
+	m = mallinfo2();
+	const char *stats = written(2, malloc_stats, text[3]);
+	hz_report_get(&again, sizeof(again));
+
+	ok(r.live_small + r.cached + r.remote + r.free_blocks + r.fresh + r.tail == r.slab,
+	   "slab adds up");
+	ok(r.used + r.dirty + r.clean == r.committed, "committed adds up");
+	ok(r.resident_slab + r.resident_large + r.resident_free + r.resident_metadata == r.resident,
+	   "resident adds up");
+	ok(r.resident >= 3 * MIB && r.resident <= (uint64_t)rss_exact_bytes(),
+	   "resident: %llu of %ld", (unsigned long long)r.resident, rss_exact_bytes());
+	is_int((long long)number(json, "\"live_small\""), (long long)r.live_small, "JSON: live_small");
+	is_int((long long)number(json, "\"slab\""), (long long)r.slab, "JSON: slab");
+	is_int((long long)number(json, "\"live_large\""), (long long)r.live_large, "JSON: live_large");
+	is_int((long long)number(json, "\"committed\""), (long long)r.committed, "JSON: committed");
+	is_int((long long)number(metrics, "\nhz_live_small_bytes "), (long long)r.live_small,
+	       "OpenMetrics: live_small");
+	is_int((long long)number(metrics, "\nhz_cached_bytes "), (long long)r.cached,
+	       "OpenMetrics: cached");
+	ok(strstr(metrics, "# EOF\n") != NULL, "OpenMetrics ends");
+	is_int((long long)number(plain, "live small"), (long long)(r.live_small >> 10),
+	       "text: live small");
+	is_int((long long)number(stats, "committed"), (long long)(again.committed >> 10),
+	       "malloc_stats: committed");
+	is_int((long long)number(stats, "live small"), (long long)(again.live_small >> 10),
+	       "malloc_stats: live small");
+	is_int((long long)m.arena, (long long)again.committed, "mallinfo2: arena");
+	is_int((long long)m.uordblks,
+	       (long long)(again.live_small + again.live_large - again.direct), "mallinfo2: uordblks");
+	is_int((long long)m.hblkhd, (long long)again.direct, "mallinfo2: hblkhd");
+	is_int((long long)m.keepcost, (long long)again.dirty, "mallinfo2: keepcost");
+
+	int ends[2];
+	if (pipe(ends) || !(stream = fdopen(ends[1], "w")))
+		tap_bail("no pipe");
+	setvbuf(stream, buffer, _IOFBF, sizeof(buffer));
+	hz_report_get(&r, sizeof(r));
+	as_xml();
+	ssize_t n = read(ends[0], text[4], sizeof(text[4]) - 1);
+	ok(n > 0, "malloc_info writes");
+	is_int((long long)number(text[4], "\"live\" size"),
+	       (long long)(r.live_small + r.live_large), "malloc_info: live");
+	is_int((long long)number(text[4], "\"current\" size"), (long long)(r.committed + r.direct),
+	       "malloc_info: system");
+	is_int((long long)number(text[4], "\"cached\" size"), (long long)r.cached,
+	       "malloc_info: cached");
+	is_int(hz_report_write(1, 3), -1, "an unknown format is refused");
+	return tap_done();
+}
