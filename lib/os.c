@@ -151,6 +151,12 @@ bool hz_os_commit(void *p, size_t bytes)
 			       PROT_READ | PROT_WRITE, 0, 0));
 }
 
+void hz_os_seal(void *p, size_t bytes)
+{
+	uintptr_t mask = hz_os_page_bytes() - 1;
+	call(SYS_mprotect, (long)p, (long)((bytes + mask) & ~mask), PROT_READ, 0, 0, 0);
+}
+
 bool hz_os_purge(void *p, size_t bytes)
 {
 	uintptr_t mask = hz_os_page_bytes() - 1;

@@ -35,6 +35,8 @@ void *hz_os_map(size_t bytes);
 bool hz_os_unmap(void *p, size_t bytes);
 /* Makes reserved address space read-write; false when refused. */
 bool hz_os_commit(void *p, size_t bytes);
+/* Makes read-write memory read-only again. */
+void hz_os_seal(void *p, size_t bytes);
 /* Gives the pages back; true only when they now read as zero. */
 bool hz_os_purge(void *p, size_t bytes);
 /* Moves a mapping's pages to another address (NULL: anywhere); NULL when

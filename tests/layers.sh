@@ -19,7 +19,7 @@ remote
 heap magazine handover
 large
 report observe root
-api cxx info
+api cxx info deepbind
 END
 cat >"$work/beside" <<'END'
 error 1

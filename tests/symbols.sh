@@ -11,6 +11,9 @@ cat >"$work/family" <<'END'
 malloc calloc realloc free aligned_alloc posix_memalign memalign valloc pvalloc
 malloc_usable_size free_sized free_aligned_sized cfree
 mallinfo mallinfo2 malloc_info malloc_stats malloc_trim mallopt
+__libc_malloc __libc_calloc __libc_realloc __libc_free
+__libc_memalign __libc_valloc __libc_pvalloc
+dlopen
 _Znwm _Znam
 _ZnwmSt11align_val_t _ZnamSt11align_val_t
 _ZdlPv _ZdaPv _ZdlPvm _ZdaPvm _ZdlPvRKSt9nothrow_t _ZdaPvRKSt9nothrow_t
@@ -32,7 +35,7 @@ for so in $(libraries); do
 
 	grep -v -e '^hz_' -e '^HZ_' "$work/exports" | sed 's/@.*//' | sort >"$work/got"
 	diff "$work/family.sorted" "$work/got" >"$work/diff"
-	ok $? "$name exports the allocation functions of C, POSIX, glibc and C++ and no others"
+	ok $? "$name exports the allocation functions of C, POSIX, glibc and C++ and dlopen, and no others"
 	note <"$work/diff"
 
 	is "$(grep -v -e '^hz_' -e '^HZ_' "$work/exports" | grep -c @)" 0 \

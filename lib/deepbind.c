@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deepbind.c - who looks into the C library first finds us there, too.
+ *
+ *   dlopen(plugin, RTLD_DEEPBIND)     the plugin's free would be libc's, and
+ *        |                            libc's strdup gives it one of our blocks
+ *        v
+ *   libc's symbol table, once:  malloc, free, ... -> ours
+ *        |
+ *        v
+ *   the real dlopen, by a jump: its caller is still who called us
+ *
+ * What a plugin finds under the names of the malloc family is then the same
+ * wherever it looks first; everything else about RTLD_DEEPBIND stays as it is.
+ * Two alternatives were worse: dropping the flag binds names that the plugin
+ * and the program both define to the program's, which is what the flag is
+ * there to prevent; patching the plugin's relocations comes after its
+ * constructors ran.  Where the table cannot be written, the flag is dropped.
+ *
+ * And the names __libc_malloc to __libc_pvalloc, by which a program that
+ * interposes malloc itself reaches the C library's: were they not ours, its
+ * free would meet our posix_memalign's blocks.
+ *
+ * Invariants: nothing happens in a process without such a dlopen, but the one
+ * jump; a word of the table is written whole, so that other threads' look-ups
+ * meet the old function or the new one, and both are right; nobody waits.
+ *
+ * Who may call: programs.  It refuses namespaces of their own (dlmopen): a
+ * second C library there keeps its own heap.
+ */
+#include "api.h"
+
+#ifndef HZ_PREFIX
+
+#include <dlfcn.h>
+#include <link.h>
+
+static const char family[] = "malloc\0calloc\0realloc\0free\0cfree\0memalign\0aligned_alloc\0"
+			     "posix_memalign\0valloc\0pvalloc\0malloc_usable_size\0"
+			     "free_sized\0free_aligned_sized\0malloc_trim\0malloc_info\0"
+			     "malloc_stats\0mallinfo\0mallinfo2\0mallopt\0"
+			     "__libc_malloc\0__libc_calloc\0__libc_realloc\0__libc_free\0"
+			     "__libc_memalign\0__libc_valloc\0__libc_pvalloc\0";
+
+/* A loaded object's dynamic symbols. */
+struct object {
+	uintptr_t base;
+	ElfW(Sym) *symbol;
+	const char *name;
+	const uint32_t *hash; /* GNU hash table */
+	bool code; /* the tables lie in a segment that is executed */
+};
+
+typedef void *dlopen_fn(const char *path, int flags);
+
+static struct {
+	dlopen_fn *next; /* the real dlopen, or the next interposer's; release */
+	struct object ours, libc; /* written before next, by whoever; constant */
+	uint32_t state; /* CAS */
+} deep;
+
+enum { NOT_YET, AT_WORK, DONE, REFUSED };
+
+static const char *after(const char *name)
+{
+	while (*name++)
+		;
+	return name;
+}
+
+static bool same(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+/* Calls fn for every definition of a name: there may be several versions. */
+typedef void define_fn(const struct object *o, ElfW(Sym) *symbol, uintptr_t *arg);
+static void each_definition(const struct object *o, const char *name, define_fn *fn,
+			    uintptr_t *arg)
+{
+	const uint32_t *h = o->hash;
+	uint32_t hash = 5381, first = h[1];
+	for (const char *c = name; *c; c++)
+		hash = hash * 33 + (unsigned char)*c;
+	const uint32_t *bucket = h + 4 + h[2] * (sizeof(ElfW(Addr)) / sizeof(*h));
+	const uint32_t *chain = bucket + h[0];
+	uint32_t i = h[0] ? bucket[hash % h[0]] : 0;
+	for (bool last = !i; !last; i++) {
+		last = chain[i - first] & 1;
+		ElfW(Sym) *s = &o->symbol[i];
+		if ((chain[i - first] | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF &&
+		    same(o->name + s->st_name, name))
+			fn(o, s, arg);
+	}
+}
+
+static void take_address(const struct object *o, ElfW(Sym) *symbol, uintptr_t *address)
+{
+	*address = o->base + symbol->st_value;
+}
+
+static uintptr_t address_in(const struct object *o, const char *name)
+{
+	uintptr_t address = 0;
+	each_definition(o, name, take_address, &address);
+	return address;
+}
+
+/* False for an object without symbols to be found. */
+static bool read_object(const struct dl_phdr_info *info, struct object *o)
+{
+	uintptr_t table[3] = { 0 };
+	*o = (struct object){ .base = info->dlpi_addr };
+	const ElfW(Phdr) *ph = info->dlpi_phdr, *end = ph + info->dlpi_phnum;
+	for (const ElfW(Phdr) *p = ph; p < end; p++) {
+		if (p->p_type != PT_DYNAMIC)
+			continue;
+		for (const ElfW(Dyn) *d = (const void *)(o->base + p->p_vaddr); d->d_tag; d++) {
+			/* Relocated by most loaders, not for all objects. */
+			uintptr_t at = d->d_un.d_ptr + (d->d_un.d_ptr < o->base ? o->base : 0);
+			if (d->d_tag == DT_SYMTAB)
+				table[0] = at;
+			else if (d->d_tag == DT_STRTAB)
+				table[1] = at;
+			else if (d->d_tag == DT_GNU_HASH)
+				table[2] = at;
+		}
+	}
+	for (const ElfW(Phdr) *p = ph; p < end; p++)
+		if (p->p_type == PT_LOAD && table[0] - o->base - p->p_vaddr < p->p_memsz)
+			o->code = p->p_flags & PF_X;
+	o->symbol = (ElfW(Sym) *)table[0];
+	o->name = (const char *)table[1];
+	o->hash = (const uint32_t *)table[2];
+	return table[0] && table[1] && table[2];
+}
+
+/* In the order of loading: the program, what is preloaded, what they need.
+ * next: the dlopen behind ours, 1 when ours was seen. */
+static int look(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct object o;
+	uintptr_t *next = arg;
+	(void)size;
+	if (!read_object(info, &o))
+		return 0;
+	uintptr_t found = address_in(&o, "dlopen");
+	if (found == (uintptr_t)dlopen) {
+		deep.ours = o;
+		*next = 1;
+	} else if (found && *next == 1) {
+		*next = found;
+	}
+	if (!deep.libc.hash && address_in(&o, "__libc_start_main"))
+		deep.libc = o;
+	return 0;
+}
+
+static void widen(const struct object *o, ElfW(Sym) *symbol, uintptr_t *range)
+{
+	(void)o;
+	range[0] = hz_min(range[0], (uintptr_t)symbol);
+	range[1] = hz_max(range[1], (uintptr_t)(symbol + 1));
+}
+
+static void put_address(const struct object *o, ElfW(Sym) *symbol, uintptr_t *address)
+{
+	hz_store(&symbol->st_value, *address - o->base);
+}
+
+/* Whether libc's table says what ours does. */
+static bool redirect(void)
+{
+	uintptr_t range[2] = { UINTPTR_MAX, 0 }, ours;
+	if (!deep.libc.hash || !deep.ours.hash || deep.libc.code)
+		return false;
+	for (const char *n = family; *n; n = after(n))
+		each_definition(&deep.libc, n, widen, range);
+	range[0] &= ~(hz_os_page_bytes() - 1);
+	if (range[0] >= range[1] || !hz_os_commit((void *)range[0], range[1] - range[0]))
+		return false;
+	for (const char *n = family; *n; n = after(n))
+		if ((ours = address_in(&deep.ours, n)))
+			each_definition(&deep.libc, n, put_address, &ours);
+	hz_os_seal((void *)range[0], range[1] - range[0]);
+	return true;
+}
+
+HZ_EXPORT void *dlopen(const char *path, int flags)
+{
+	dlopen_fn *next = hz_load_acquire(&deep.next);
+	if (!next) {
+		uintptr_t found = 0;
+		dl_iterate_phdr(look, &found);
+		next = (dlopen_fn *)found;
+		hz_store_release(&deep.next, next);
+	}
+	uint32_t state = NOT_YET;
+	if (unlikely(flags & RTLD_DEEPBIND) &&
+	    __atomic_compare_exchange_n(&deep.state, &state, AT_WORK, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_ACQUIRE)) {
+		state = redirect() ? DONE : REFUSED;
+		hz_store_release(&deep.state, state);
+	}
+	if (state != DONE)
+		flags &= ~RTLD_DEEPBIND;
+	return next(path, flags);
+}
+
+/* The C library's own names of the same. */
+#define ALIAS(type, name, parameters, ...)     \
+	HZ_EXPORT type __libc_##name parameters; \
+	HZ_EXPORT type __libc_##name parameters  \
+	{                                        \
+		return name(__VA_ARGS__);        \
+	}
+
+ALIAS(void *, malloc, (size_t n), n)
+ALIAS(void *, calloc, (size_t count, size_t each), count, each)
+ALIAS(void *, realloc, (void *p, size_t n), p, n)
+ALIAS(void *, memalign, (size_t align, size_t n), align, n)
+ALIAS(void *, valloc, (size_t n), n)
+ALIAS(void *, pvalloc, (size_t n), n)
+ALIAS(void, free, (void *p), p)
+
+#endif
