@@ -31,7 +31,7 @@ lanes=$(for so in $(libraries); do
 	echo "$lane.la $lane.so $lane.so.0 $lane.so.0.0.0"
 done)
 is "$(cd "$dest" && find . -type f -o -type l | sed 's|.*/||' | sort | xargs)" \
-	"$( (echo hz-stat hz.h hz.pc $lanes; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
+	"$( (echo hz-run hz-stat hz.h hz.pc $lanes; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
 	"and nothing else"
 ! grep -q "$work" "$dest$libdir/pkgconfig/hz.pc"
 ok $? "the staging directory is not recorded"
