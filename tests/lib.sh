@@ -100,9 +100,9 @@ need_library() {
 	[ -f "$HZ_SO" ] || { echo "Bail out! no library at $HZ_SO"; exit 99; }
 }
 
-# Every lane that was built.
+# Every lane that was built, or is installed beside the library under test.
 libraries() {
-	ls "$abs_builddir"/.libs/libhz*.so.0
+	ls "${HZ_SO%/*}"/libhz*.so.0
 }
 
 # A directory whose configure can be run in another directory. A source tree that is itself
