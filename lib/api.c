@@ -101,7 +101,7 @@ static HZ_NOINLINE void free_foreign(void *p, uint64_t x)
 	uint32_t key = hz_key_of_tag(tag);
 	struct hz_slot *slot = &t->slots[key % HZ_OUTBOX_SLOTS];
 	void **next = slot->next;
-	if (likely(slot->key == key && next != slot->end)) {
+	if (likely(slot->key == key && next != slot->end && next[-1] != p)) {
 		*next = p;
 		hz_store_release(&slot->next, next + 1);
 		return;

@@ -189,6 +189,8 @@ void hz_heap_give(void *p, uint32_t tag)
 			return;
 		}
 	}
+	if (slot->next != slot->batch->blocks && slot->next[-1] == p)
+		hz_die("free", p, HZ_WHY_DOUBLE);
 	*slot->next++ = p;
 	hz_bump(&h->counts.foreign, 1);
 }

@@ -329,6 +329,12 @@ void hz_os_program(char *name, size_t n)
 	name[used] = 0;
 }
 
+const char *hz_os_exec_name(void)
+{
+	uintptr_t name = getauxval(AT_EXECFN);
+	return name ? (const char *)name : "";
+}
+
 bool hz_os_resident(const void *p, size_t pages, unsigned char *resident)
 {
 	return !failed(call(SYS_mincore, (long)p, (long)(pages << HZ_PAGE_SHIFT), (long)resident,

@@ -65,6 +65,8 @@ bool hz_os_file_id(int fd, uint64_t id[2]);
 /* Opens a file for appending, made if missing, mode 0600; -1 when refused. */
 int hz_os_append(const char *path);
 void hz_os_close(int fd);
+/* The name that the program was executed by; asks the kernel nothing. */
+const char *hz_os_exec_name(void);
 /* Name of the program's file without its directory; "-" when unknown. */
 void hz_os_program(char *name, size_t n);
 /* Which of `pages` pages at p are resident, one byte each (bit 0); false when

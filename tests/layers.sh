@@ -18,7 +18,7 @@ slab
 remote
 heap magazine handover
 large
-report observe root
+report report_crash observe root
 api cxx info deepbind
 END
 cat >"$work/beside" <<'END'
