@@ -2,8 +2,8 @@
 /*
  * lane.h - the one place where a lane's table of constants is taken in.
  *
- * A lane is this library compiled with one table: lane/balanced.h for libhz
- * and one header each for the others, all with the same names.  The build
+ * A lane is this library compiled with one table: lane/balanced.h for libhz,
+ * lane/scale.h and lane/lean.h for the others, all with the same names.  The build
  * names the header in HZ_LANE_H; logic uses the names as ordinary constants,
  * so every branch is compiled in every lane and the dead ones vanish.
  *
@@ -14,6 +14,11 @@
 #pragma once
 
 #include HZ_LANE_H
+
+/* The name of this library: an observing twin is given its own. */
+#ifndef HZ_LANE_SELF
+#define HZ_LANE_SELF HZ_LANE_NAME
+#endif
 
 _Static_assert(HZ_LANE_MAG_ROUNDS_MAX >= 1 && HZ_LANE_MAG_ROUNDS_MAX <= 4095,
 	       "a magazine array is at most 32 KiB");

@@ -29,7 +29,7 @@ HZ_EXPORT const char *hz_version(void)
 
 HZ_EXPORT const char *hz_lane(void)
 {
-	return HZ_LANE_NAME;
+	return HZ_LANE_SELF;
 }
 
 static bool add_run(struct hz_run *s, void *arg)
@@ -291,7 +291,7 @@ static bool in_bytes(const struct figure *f)
 
 static void write_text(struct hz_text *t, const struct hz_report *r)
 {
-	hz_text_word(t, "libhz " PACKAGE_VERSION " (" HZ_LANE_NAME ") heap of this process");
+	hz_text_word(t, "libhz " PACKAGE_VERSION " (" HZ_LANE_SELF ") heap of this process");
 	hz_text_end(t);
 	for (const struct figure *f = figures; f < figures + FIGURES; f++) {
 		size_t from = t->used;
@@ -309,7 +309,7 @@ static void write_text(struct hz_text *t, const struct hz_report *r)
 /* {"library":"0.1.0",...}, in the order of the table, on one line. */
 static void write_json(struct hz_text *t, const struct hz_report *r)
 {
-	hz_text_word(t, "{\"library\":\"" PACKAGE_VERSION "\",\"lane\":\"" HZ_LANE_NAME "\"");
+	hz_text_word(t, "{\"library\":\"" PACKAGE_VERSION "\",\"lane\":\"" HZ_LANE_SELF "\"");
 	for (const struct figure *f = figures; f < figures + FIGURES; f++) {
 		hz_text_word(t, ",\"");
 		hz_text_word(t, f->name);

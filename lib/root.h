@@ -42,7 +42,7 @@ struct hz_root {
 	uint32_t version;
 	uint32_t bytes; /* of this structure */
 	char library[16]; /* "0.1.0" */
-	char lane[16]; /* "balanced" */
+	char lane[16]; /* "balanced", "observe", "lean-observe" */
 	const struct hz_root_field *fields;
 	uint32_t nfields, nobjects;
 	struct hz_root_object objects[HZ_ROOT_OBJECTS];

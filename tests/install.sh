@@ -28,12 +28,12 @@ for file in "$libdir/libhz.so" "$libdir/libhz.so.0" "$(variable includedir)/hz/h
 done
 lanes=$(for so in $(libraries); do
 	lane=$(basename "$so" .so.0)
-	echo "$lane.la $lane.so $lane.so.0 $lane.so.0.0.0"
+	echo "$lane.la $lane.so $lane.so.0 $lane.so.0.0.0 ${lane#lib}.pc"
 done)
 is "$(cd "$dest" && find . -type f -o -type l | sed 's|.*/||' | sort | xargs)" \
-	"$( (echo hz-run hz-stat hz.h hz.pc $lanes; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
+	"$( (echo hz-run hz-stat hz.h $lanes; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
 	"and nothing else"
-! grep -q "$work" "$dest$libdir/pkgconfig/hz.pc"
+! grep -q "$work" "$dest$libdir"/pkgconfig/*.pc
 ok $? "the staging directory is not recorded"
 
 $MAKE -s installcheck DESTDIR="$dest" >"$work/log" 2>&1

@@ -122,13 +122,14 @@ vpath_source() {
 	echo "$work/source"
 }
 
-# private_build DIR SWITCH...: configure and make in DIR; the log is DIR.log.
+# private_build DIR SWITCH...: configure and make in DIR; the log is DIR.log. One lane, where
+# no switch says otherwise.
 private_build() {
 	private_dir=$1
 	shift
 	mkdir -p "$private_dir"
 	# Not the jobserver, switches or variables of the make that runs the tests.
 	(unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CPPFLAGS LDFLAGS
-	 cd "$private_dir" && "$(vpath_source)/configure" -q CC="$CC" "$@" && "$MAKE" -s) \
+	 cd "$private_dir" && "$(vpath_source)/configure" -q CC="$CC" --enable-lanes=balanced "$@" && "$MAKE" -s) \
 		>"$private_dir.log" 2>&1
 }

@@ -27,7 +27,8 @@ extern "C" {
 /* Version of the library in use, "0.1.0"; static storage. */
 const char *hz_version(void);
 
-/* Lane of the library in use, "balanced"; static storage. */
+/* Lane of the library in use, "balanced", "scale" or "lean", of their observing
+ * twins "observe", "scale-observe" or "lean-observe"; static storage. */
 const char *hz_lane(void);
 
 /* Where the heap's memory is.  Bytes, except where named otherwise.
