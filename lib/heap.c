@@ -49,6 +49,7 @@ __thread struct hz_tls hz_tls = {
 static struct {
 	struct hz_lock start_lock;
 	bool started; /* start lock; release */
+	bool usable; /* started but for the key; start lock */
 	bool has_key; /* start lock */
 	pthread_key_t key; /* of thread exit */
 	int pid; /* where the fork mark is missing */
@@ -97,8 +98,12 @@ bool hz_heap_start(void)
 {
 	if (likely(hz_load_acquire(&heaps.started)))
 		return true;
+	/* What start calls may be wrapped and allocate: from the shared heap. */
+	if ((hz_load(&heaps.start_lock.word) & ~1u) == hz_self())
+		return heaps.usable;
 	hz_lock(&heaps.start_lock);
 	bool first = !heaps.started;
+	uint32_t was = hz_tls.state;
 	if (!heaps.started) {
 		hz_option_read();
 		if (!hz_arena_init(hz_option.arena_bytes)) {
@@ -108,9 +113,12 @@ bool hz_heap_start(void)
 		if (!hz_fork_mark)
 			heaps.pid = hz_os_pid();
 		hz_lock_stalled = lock_stalled;
+		heaps.usable = true;
+		hz_tls.state = HZ_THREAD_BUSY;
 		heaps.has_key = pthread_key_create(&heaps.key, thread_exit) == 0;
 		hz_store_release(&heaps.started, true);
 		hz_store_release(&hz_hot.small_limit, (size_t)HZ_CLASS_MAX_BYTES + 1);
+		hz_tls.state = was;
 	}
 	hz_unlock(&heaps.start_lock);
 	if (first)
