@@ -32,11 +32,6 @@ enum {
 	SCAN = 16,
 	/* Of joined runs the dirty part has at least half a MiB. */
 	JOIN_BIN = EXACT + 4 * 1,
-	/* Stock kept whatever the heap's size, and its part of the heap: 1 MiB
-	 * and an eighth.  Random replacement of blocks to 128 KiB swings by
-	 * about that. */
-	STOCK_PAGES = 256,
-	STOCK_SHIFT = 3,
 	/* Records set aside before a change: a cut leaves at most two. */
 	SPARE = 3,
 };
@@ -235,7 +230,8 @@ void hz_bins_cut(struct hz_run *r, size_t pages, enum hz_run_state state)
 
 bool hz_bins_stock_add(struct hz_run *r, size_t pages)
 {
-	size_t most = hz_max(STOCK_PAGES, hz_run_counts.used_pages >> STOCK_SHIFT);
+	size_t most = hz_max(HZ_LANE_STOCK_BYTES >> HZ_PAGE_SHIFT,
+			     hz_run_counts.used_pages >> HZ_LANE_STOCK_SHIFT);
 	if (pages > HZ_STOCK_RUN_PAGES || bins.stock_pages + pages > most)
 		return false;
 	r->next = bins.stock[pages];

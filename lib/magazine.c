@@ -24,12 +24,6 @@
 #include "pressure.h"
 
 enum {
-	/* Bytes a magazine of medium blocks starts with; small ones start with
-	 * HZ_LANE_MAG_ROUNDS_START rounds. */
-	START_BYTES = 16 << 10,
-	/* Bytes handed out ahead at most when a magazine grows by running
-	 * empty: eight pages, a few microseconds of page faults. */
-	AHEAD_BYTES = 32 << 10,
 	/* Blocks a magazine gives or takes at once, at most half of it: enough
 	 * to make the slow path's fixed cost vanish, few enough that a magazine
 	 * just too small by one does not move thousands each round. */
@@ -51,7 +45,8 @@ static unsigned rounds_below(size_t n)
 
 static unsigned rounds_start(unsigned c)
 {
-	return rounds_below(hz_min(HZ_LANE_MAG_ROUNDS_START, START_BYTES / hz_classes[c].bytes));
+	return rounds_below(hz_min(HZ_LANE_MAG_ROUNDS_START,
+				   HZ_LANE_MAG_START_BYTES / hz_classes[c].bytes));
 }
 
 static unsigned rounds_max(unsigned c)
@@ -292,7 +287,7 @@ void hz_mag_flush_all(struct hz_heap *h)
 static void fill_whole(struct hz_heap *h, unsigned c, size_t want)
 {
 	void **a = h->array[c];
-	size_t most = hz_max(AHEAD_BYTES / hz_classes[c].bytes, 1), got = 0;
+	size_t most = hz_max(HZ_LANE_MAG_AHEAD_BYTES / hz_classes[c].bytes, 1), got = 0;
 	while (got < want && got < most) {
 		struct hz_run *s = hz_slab_open(h->tag, c);
 		if (!s)
@@ -384,7 +379,7 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 			return refill_one(h, c);
 	} else {
 		size_t ahead = hz_min(HZ_LANE_MAG_ROUNDS_REFILL,
-				      AHEAD_BYTES / hz_classes[c].bytes);
+				      HZ_LANE_MAG_AHEAD_BYTES / hz_classes[c].bytes);
 		if (h->rounds[c] * 2u + 1 <= ahead && may_grow(h, c))
 			resize(h, c, h->rounds[c] * 2u + 1);
 	}

@@ -23,6 +23,12 @@ enum {
 	/* Most rounds of a magazine that grew because it ran empty: handing out
 	 * ahead touches no block, only 2 KiB of pointers. */
 	HZ_LANE_MAG_ROUNDS_REFILL = 255,
+	/* Bytes a magazine of medium blocks starts with; small ones start with
+	 * MAG_ROUNDS_START rounds. */
+	HZ_LANE_MAG_START_BYTES = 16 << 10,
+	/* Bytes handed out ahead at most when a magazine grows by running
+	 * empty: eight pages, a few microseconds of page faults. */
+	HZ_LANE_MAG_AHEAD_BYTES = 32 << 10,
 	/* Most bytes one class holds in one thread.  1 MiB halved the time of
 	 * the 128 KiB classes and lowered memory: a recycled block is touched
 	 * already, a fresh one is not. */
@@ -44,6 +50,12 @@ enum {
 	/* Commit step of the arena: not more, because under mlockall a step
 	 * becomes resident at once. */
 	HZ_LANE_COMMIT_BYTES = 2 << 20,
+
+	/* Former slabs kept whole in lists by length whatever the heap's size,
+	 * and their part of the heap.  Random replacement of blocks to 128 KiB
+	 * swings by about that. */
+	HZ_LANE_STOCK_BYTES = 1 << 20,
+	HZ_LANE_STOCK_SHIFT = 3,
 
 	/* Dirty pages kept whatever the heap's size: what a small program may
 	 * waste.  Swings of the heap are covered by its recent peak. */

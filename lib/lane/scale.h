@@ -19,6 +19,8 @@ enum {
 	HZ_LANE_MAG_ROUNDS_START = 15,
 	HZ_LANE_MAG_ROUNDS_MAX = 4095,
 	HZ_LANE_MAG_ROUNDS_REFILL = 255,
+	HZ_LANE_MAG_START_BYTES = 16 << 10,
+	HZ_LANE_MAG_AHEAD_BYTES = 32 << 10,
 	/* Twice balanced's for a class and a thread, and for the process what
 	 * 16 threads need before their shares shrink. */
 	HZ_LANE_MAG_CLASS_BYTES = 2 << 20,
@@ -30,6 +32,9 @@ enum {
 	HZ_LANE_BATCH_BYTES = 128 << 10,
 
 	HZ_LANE_COMMIT_BYTES = 2 << 20,
+
+	HZ_LANE_STOCK_BYTES = 4 << 20,
+	HZ_LANE_STOCK_SHIFT = 2,
 
 	HZ_LANE_DIRTY_BYTES = 4 << 20,
 	HZ_LANE_DIRTY_SHIFT = 2,
