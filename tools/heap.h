@@ -48,8 +48,15 @@ struct account {
 	uint64_t live_small, live_large, direct; /* bytes the program holds; direct mappings */
 	uint64_t large_blocks, slabs, heaps, threads, idle_heaps;
 	uint64_t cached_blocks, remote_blocks, cached_bytes, remote_bytes;
-	uint64_t idle_cached; /* bytes of magazines of the heap that holds most */
+	uint64_t most_cached; /* bytes of magazines of the heap that holds most */
+	uint64_t idle_free; /* free bytes in resident slab pages of heaps without a thread */
 	uint64_t taken, returned, purged, system_calls, pressure_events;
+	/* Where blocks came from, so far: refills of magazines from the heap's own
+	 * inbox and partial slabs, slabs of idle heaps, new ones; what others put
+	 * into slabs of sleeping heaps; runs from stock, dirty (stock included),
+	 * clean, and steps of growth. */
+	uint64_t refills, refills_inbox, refills_slabs, slabs_adopted, slabs_opened;
+	uint64_t blocks_drained_for, runs_stock, runs_dirty, runs_clean, runs_grown;
 	uint64_t waste_req, waste_alloc; /* box waste; alloc 0: not in this library */
 	bool waste_built;
 	uint64_t sampled, zero_tail; /* bytes of live blocks looked at; zeros at their ends */

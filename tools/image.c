@@ -81,7 +81,7 @@ static bool read_maps(struct image *m)
 bool image_open_process(struct image *m, int pid)
 {
 	char path[64];
-	*m = (struct image){ .pid = pid, .pagemap = -1 };
+	*m = (struct image){ .pid = pid, .pagemap = -1, .core_fd = -1 };
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	FILE *f = fopen(path, "re");
 	if (!f)
@@ -150,20 +150,29 @@ static void read_notes(struct image *m, const uint8_t *at, size_t n)
 	}
 }
 
+/* A core may name anything as a mapped file: a pipe would keep us for ever. */
+static int open_regular(const char *path, struct stat *st)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0 && (fstat(fd, st) || !S_ISREG(st->st_mode))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 bool image_open_core(struct image *m, const char *path, const char *exe)
 {
 	*m = (struct image){ .pagemap = -1, .exe = exe };
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		if (fd >= 0)
-			close(fd);
+	m->core_fd = open_regular(path, &st);
+	if (m->core_fd < 0)
 		return fail(m, "cannot be opened");
-	}
 	m->core_bytes = (size_t)st.st_size;
-	void *p = m->core_bytes ? mmap(NULL, m->core_bytes, PROT_READ, MAP_PRIVATE, fd, 0)
+	off_t hole = lseek(m->core_fd, 0, SEEK_HOLE);
+	m->holes = hole >= 0 && hole < st.st_size;
+	void *p = m->core_bytes ? mmap(NULL, m->core_bytes, PROT_READ, MAP_PRIVATE, m->core_fd, 0)
 				: MAP_FAILED;
-	close(fd);
 	if (p == MAP_FAILED)
 		return fail(m, "cannot be mapped");
 	m->core = p;
@@ -171,7 +180,7 @@ bool image_open_core(struct image *m, const char *path, const char *exe)
 	if (m->core_bytes < sizeof(h))
 		return fail(m, "not a core file");
 	memcpy(&h, m->core, sizeof(h));
-	uint64_t n = h.e_phnum;
+	uint64_t n = h.e_phnum, dumped = 0;
 	if (memcmp(h.e_ident, ELFMAG, SELFMAG) || h.e_ident[EI_CLASS] != ELFCLASS64 ||
 	    h.e_type != ET_CORE || h.e_phentsize != sizeof(Elf64_Phdr))
 		return fail(m, "not a 64-bit core file");
@@ -192,10 +201,15 @@ bool image_open_core(struct image *m, const char *path, const char *exe)
 			ph.p_filesz = ph.p_offset < m->core_bytes ? m->core_bytes - ph.p_offset : 0;
 		if (ph.p_type == PT_NOTE)
 			read_notes(m, m->core + ph.p_offset, ph.p_filesz);
-		if (ph.p_type == PT_LOAD)
-			m->segment[m->nsegment++] = (struct segment){
-				ph.p_vaddr, ph.p_memsz,
-				ph.p_filesz < ph.p_memsz ? ph.p_filesz : ph.p_memsz, ph.p_offset };
+		if (ph.p_type != PT_LOAD)
+			continue;
+		struct segment *s = &m->segment[m->nsegment++];
+		*s = (struct segment){ ph.p_vaddr, ph.p_memsz,
+				       ph.p_filesz < ph.p_memsz ? ph.p_filesz : ph.p_memsz,
+				       ph.p_offset };
+		dumped += s->dumped;
+		if (dumped > m->core_bytes) /* no part of a file is in two places */
+			return fail(m, "a damaged core file");
 	}
 	if (!m->nmap)
 		return fail(m, "names no mapped files (no NT_FILE note)");
@@ -215,6 +229,9 @@ void image_close(struct image *m)
 		munmap((void *)(uintptr_t)m->core, m->core_bytes);
 	if (m->pagemap >= 0)
 		close(m->pagemap);
+	if (m->core_fd >= 0)
+		close(m->core_fd);
+	m->core_fd = -1;
 	m->map = NULL;
 	m->segment = NULL;
 	m->core = NULL;
@@ -229,8 +246,11 @@ static size_t read_file(struct image *m, uint64_t at, uint8_t *to, size_t n)
 		if (at < k->start || at >= k->end)
 			continue;
 		if (k->fd == -1) {
-			bool program = m->exe && !strcmp(k->path, m->map[0].path);
-			k->fd = open(program ? m->exe : k->path, O_RDONLY | O_CLOEXEC);
+			struct stat st;
+			const char *first = m->map[0].path, *path = k->path;
+			if (m->exe && path && first && !strcmp(path, first))
+				path = m->exe;
+			k->fd = path ? open_regular(path, &st) : -1;
 			if (k->fd < 0)
 				k->fd = -2;
 		}
@@ -386,18 +406,39 @@ static bool all_zero(const uint8_t *p, size_t n)
 	return !p[0] && !memcmp(p, p + 1, n - 1);
 }
 
-/* The kernel dumps pages that were never touched as zeros (a hole in the file):
- * a page of zeros counts as not present. */
+/* The stretch of the file from `at` on that is no hole: [data, hole). */
+struct extent {
+	uint64_t data, hole;
+};
+
+static bool has_data(const struct image *m, struct extent *e, uint64_t from, uint64_t to)
+{
+	if (from >= e->hole) {
+		off_t data = lseek(m->core_fd, (off_t)from, SEEK_DATA);
+		off_t hole = data < 0 ? data : lseek(m->core_fd, data, SEEK_HOLE);
+		e->data = data < 0 ? UINT64_MAX : (uint64_t)data;
+		e->hole = hole < 0 ? UINT64_MAX : (uint64_t)hole;
+	}
+	return e->data < to;
+}
+
 static bool core_pages(struct image *m, uint64_t at, size_t n, uint8_t *state)
 {
-	uint64_t end = at + n * PAGE;
 	memset(state, 0, n);
 	for (size_t i = 0; i < m->nsegment; i++) {
 		const struct segment *s = &m->segment[i];
-		uint64_t to = s->start + s->dumped < end ? s->start + s->dumped : end;
-		for (uint64_t p = s->start > at ? s->start : at; p + PAGE <= to; p += PAGE)
-			if (!all_zero(m->core + s->offset + (p - s->start), PAGE))
-				state[(p - at) / PAGE] = PAGE_PRESENT;
+		struct extent extent = { 0, 0 };
+		/* Offsets within the segment, which lies within the file: no sum wraps. */
+		uint64_t skip = s->start < at ? at - s->start : 0;
+		uint64_t lead = s->start > at ? s->start - at : 0;
+		for (; skip < s->dumped && s->dumped - skip >= PAGE && lead / PAGE < n;
+		     skip += PAGE, lead += PAGE) {
+			uint64_t from = s->offset + skip;
+			bool exact = m->holes && from % PAGE == 0;
+			if (exact ? has_data(m, &extent, from, from + PAGE)
+				  : !all_zero(m->core + from, PAGE))
+				state[lead / PAGE] = PAGE_PRESENT;
+		}
 	}
 	return true;
 }

@@ -4,7 +4,7 @@
  *
  *      process   process_vm_readv, /proc/PID/maps, pagemap, smaps_rollup
  *      core      PT_LOAD segments; what was not dumped comes from the mapped
- *                files named in NT_FILE
+ *                files named in NT_FILE, regular ones only
  *
  * Nothing is written and nothing runs in the process.  Every address and every
  * length comes from memory that may change or lie: reads fail, they never trap.
@@ -34,8 +34,10 @@ struct image {
 	char name[32]; /* of the program */
 	struct mapping *map;
 	size_t nmap;
-	const uint8_t *core; /* the file, mapped */
+	const uint8_t *core; /* the file, mapped ... */
 	size_t core_bytes;
+	int core_fd; /* ... and open */
+	bool holes; /* it has some: what was not resident is not in it */
 	struct segment *segment;
 	size_t nsegment;
 	const char *exe; /* file to take for the program, instead of what NT_FILE says */
@@ -53,7 +55,9 @@ bool image_read(struct image *m, uint64_t at, void *to, size_t n);
 uint64_t image_symbol(struct image *m, const char *name);
 
 enum { PAGE_PRESENT = 1, PAGE_SWAPPED = 2 };
-/* State of n pages of 4 KiB each; a core's pages are present where dumped. */
+/* State of n pages of 4 KiB each.  The kernel leaves pages that were not
+ * resident out of a core, as holes; in a core without holes (copied, or from a
+ * pipe) pages of zeros count as not present. */
 bool image_pages(struct image *m, uint64_t at, size_t n, uint8_t *state);
 
 struct image_rss {

@@ -58,6 +58,17 @@ static const struct figure {
 	F("heaps", COUNT, heaps, NULL, "heaps")
 	F("threads", COUNT, threads, NULL, "threads that have one")
 	F("idle_heaps", COUNT, idle_heaps, NULL, "heaps without a thread")
+	F("idle_free_bytes", BYTES, idle_free, NULL, "free blocks in resident slab pages of heaps without a thread")
+	F("refills", TOTAL, refills, NULL, "empty magazines that were filled, so far")
+	F("refills_inbox", TOTAL, refills_inbox, NULL, "of these with blocks that other threads freed")
+	F("refills_slabs", TOTAL, refills_slabs, NULL, "of these from partly used slabs of the heap")
+	F("slabs_adopted", TOTAL, slabs_adopted, NULL, "slabs taken from heaps without a thread, so far")
+	F("slabs_opened", TOTAL, slabs_opened, NULL, "new slabs, so far")
+	F("blocks_drained_for", TOTAL, blocks_drained_for, NULL, "blocks put into slabs of sleeping or idle heaps by others")
+	F("runs_stock", TOTAL, runs_stock, NULL, "new slabs whose pages were a slab before, so far")
+	F("runs_dirty", TOTAL, runs_dirty, NULL, "slabs and large blocks from pages kept, stock included")
+	F("runs_clean", TOTAL, runs_clean, NULL, "slabs and large blocks from pages the kernel had")
+	F("runs_grown", TOTAL, runs_grown, NULL, "steps by which the heap grew, so far")
 	F("purged_bytes", TOTAL, purged, NULL, "bytes given back to the kernel, so far")
 	F("system_calls", TOTAL, system_calls, NULL, "system calls for memory, so far")
 	F("pressure_events", TOTAL, pressure_events, NULL, "times everything was given back")
@@ -358,7 +369,7 @@ void show_explain(FILE *to, const struct image *m, const struct account *a)
 			"verdict: thread caches hold it: %s of %s are free blocks, in magazines of "
 			"%llu threads\n  (the largest %s) and %s on the way to another thread\n",
 			human(held, b1), human(heap, b2), (unsigned long long)a->threads,
-			human(a->idle_cached, b3), human(a->remote, (char[32]){ 0 }));
+			human(a->most_cached, b3), human(a->remote, (char[32]){ 0 }));
 	} else {
 		fprintf(to, "verdict: fragmentation: %s of %s are free blocks in pages with live ones\n",
 			human(a->free, b1), human(heap, b2));
