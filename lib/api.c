@@ -48,16 +48,15 @@ HZ_NOINLINE void *hz_malloc_slow(size_t n)
  * program wants of the n bytes. */
 static inline void *alloc_for(size_t n, size_t asked)
 {
-	hz_waste_seen(asked, n);
 	if (unlikely(n >= hz_glance(hz_hot.small_limit)))
-		return hz_malloc_slow(n);
+		return hz_waste_got(hz_malloc_slow(n), asked, n);
 	struct hz_mag HZ_THREAD *m = hz_mag_at(hz_class_offset[(n + 15) >> 4]);
 	void **top = m->top;
 	void *p = *top;
 	if (unlikely(!p))
-		return hz_malloc_slow(n);
+		return hz_waste_got(hz_malloc_slow(n), asked, n);
 	m->top = top - 1;
-	return p;
+	return hz_waste_got(p, asked, n);
 }
 
 static inline void *alloc(size_t n)
@@ -219,8 +218,10 @@ HZ_EXPORT void *HZ_API(realloc)(void *p, size_t n)
 		return realloc_large(p, n);
 	size_t old = bytes_of_tag(tag), keep = old;
 	if (n <= old) {
-		if (n >= old / 2 || (n && old < SHRINK_BYTES))
+		if (n >= old / 2 || (n && old < SHRINK_BYTES)) {
+			hz_waste_kept(p, n, old);
 			return p;
+		}
 		if (unlikely(!n)) {
 			HZ_API(free)(p);
 			return NULL;
@@ -244,9 +245,8 @@ void *hz_aligned(size_t align, size_t n)
 	size_t up = hz_round_up(n | !n, align);
 	if (likely(align <= HZ_PAGE && up <= HZ_CLASS_MAX_BYTES))
 		return alloc_for(up, n);
-	hz_waste_seen(n, n ? n : 1);
 	void *p = hz_large_alloc(n ? n : 1, align, false);
-	return p ? p : no_memory();
+	return p ? hz_waste_got(p, n, n) : no_memory();
 }
 
 static bool power_of_two(size_t n)

@@ -88,7 +88,9 @@ struct hz_batch *hz_mag_drain_locked(struct hz_heap *h)
 	struct hz_batch *b = hz_inbox_take(&h->inbox), *left = NULL;
 	while (b) {
 		struct hz_batch *next = b->next;
-		b->count = (uint32_t)hz_mag_put(h, b->blocks, b->count);
+		uint32_t n = b->count;
+		b->count = (uint32_t)hz_mag_put(h, b->blocks, n);
+		hz_bump(&h->counts.drained_for, n - b->count);
 		b->next = left;
 		left = b;
 		b = next;

@@ -316,6 +316,7 @@ static void fill(struct hz_heap *h, unsigned c, size_t want, struct hz_heap **la
 		hz_shelf_place(shelf, s);
 	}
 	hz_unlock(&h->lock);
+	hz_bump(&h->counts.refills_slabs, got != 0);
 	if (!got) {
 		struct hz_run *s = hz_heap_adopt(h, c, late);
 		if (!s) {
@@ -371,8 +372,10 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 	if (hz_inbox_any(&h->inbox)) {
 		hz_mag_drain(h);
 		void *p = pop(m);
-		if (p)
+		if (p) {
+			hz_bump(&h->counts.refills_inbox, 1);
 			return p;
+		}
 	}
 	if (!h->array[c]) {
 		if (!resize(h, c, rounds_start(c)))

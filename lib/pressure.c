@@ -66,6 +66,7 @@ uint32_t hz_pressure_tick(void)
 	    !__atomic_compare_exchange_n(&pressure.aged_ms, &aged, now, false,
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return now;
+	hz_add(&hz_pressure_counts.aged, 1);
 	size_t used = hz_load(&hz_run_counts.used_pages);
 	size_t peak = hz_load(&hz_run_counts.peak_pages);
 	/* An update by a concurrent allocation may be lost; the next one of its

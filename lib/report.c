@@ -92,6 +92,11 @@ static void fill(struct hz_report *r)
 	for (struct hz_heap *h = hz_heap_first(); h; h = h->next) {
 		r->adopted += hz_load(&h->counts.adopted);
 		r->handed_over += hz_load(&h->box.sent);
+		r->refills += hz_load(&h->counts.refills);
+		r->refills_inbox += hz_load(&h->counts.refills_inbox);
+		r->refills_slabs += hz_load(&h->counts.refills_slabs);
+		r->slabs_opened += hz_load(&h->counts.opened);
+		r->drained_for += hz_load(&h->counts.drained_for);
 		r->heaps++;
 	}
 	uint64_t held = r->free_blocks + r->fresh + r->tail + r->cached + r->remote;
@@ -103,6 +108,10 @@ static void fill(struct hz_report *r)
 	hz_meta_observe(&meta, &committed);
 	r->metadata = meta;
 	r->threads = hz_heap_live();
+	r->runs_dirty = hz_load(&hz_run_counts.reused);
+	r->runs_stock = hz_load(&hz_run_counts.stock);
+	r->runs_clean = hz_load(&hz_run_counts.fresh);
+	r->runs_grown = hz_load(&hz_run_counts.grown);
 	r->purged = hz_load(&hz_os_counts.purge_bytes);
 	r->system_calls = hz_load(&hz_os_counts.map) + hz_load(&hz_os_counts.unmap) +
 			  hz_load(&hz_os_counts.commit) + hz_load(&hz_os_counts.purge) +
@@ -271,7 +280,16 @@ static const struct figure {
 	{ AT(cached_blocks), COUNT, "cached blocks", "" },
 	{ AT(threads), COUNT, "threads", "" },
 	{ AT(heaps), COUNT, "heaps", "" },
-	{ AT(adopted), SO_FAR, "adopted slabs", "" },
+	{ AT(refills), SO_FAR, "refills", "empty magazines that were filled" },
+	{ AT(refills_inbox), SO_FAR, "  inbox", "from what other threads freed" },
+	{ AT(refills_slabs), SO_FAR, "  slabs", "from partly used slabs of the heap" },
+	{ AT(adopted), SO_FAR, "adopted slabs", "taken from heaps without a thread" },
+	{ AT(slabs_opened), SO_FAR, "new slabs", "" },
+	{ AT(runs_dirty), SO_FAR, "dirty runs", "from pages kept for reuse" },
+	{ AT(runs_stock), SO_FAR, "  stock", "former slabs as they were" },
+	{ AT(runs_clean), SO_FAR, "clean runs", "from pages the kernel had" },
+	{ AT(runs_grown), SO_FAR, "growth", "steps of the heap" },
+	{ AT(drained_for), SO_FAR, "drained for", "blocks put into sleeping heaps' slabs" },
 	{ AT(handed_over), SO_FAR, "handed over", "" },
 	{ AT(purged), BYTES_SO_FAR, "purged", "given back to the kernel so far" },
 	{ AT(system_calls), SO_FAR, "system calls", "" },
@@ -300,7 +318,8 @@ static void write_text(struct hz_text *t, const struct hz_report *r)
 		while (t->used < from + 16)
 			hz_text_word(t, " ");
 		hz_text_number(t, figure_of(r, f) >> (in_bytes(f) ? 10 : 0), 10);
-		hz_text_word(t, !in_bytes(f) ? "" : *f->what ? " KiB  " : " KiB");
+		hz_text_word(t, in_bytes(f) ? " KiB" : *f->what ? "    " : "");
+		hz_text_word(t, *f->what ? "  " : "");
 		hz_text_word(t, f->what);
 		hz_text_end(t);
 	}

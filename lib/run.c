@@ -103,6 +103,7 @@ struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 		r = hz_bins_stock_take(pages);
 	if (r) { /* base and page entries are as the last slab had them */
 		used_more(pages, false);
+		hz_bump(&hz_run_counts.stock, 1);
 		leave();
 		r->zero = false;
 		return r;

@@ -4,9 +4,12 @@
  *
  *      api.c, each such request  -->  hz_waste[sc]  -->  observers
  *                                     sc = ceil(requested / 4096) - 1
+ *                                -->  what was asked for, by page: a realloc
+ *                                     that stays in place adds its growth
  *
  * The only observation on the allocation path, and only in a build that was
- * asked for it: elsewhere hz_waste_seen is empty and the compiler drops it.
+ * asked for it: elsewhere the functions here are empty and the compiler drops
+ * them.
  *
  * Invariants: alloc >= req in every row; both only grow.
  * Who may call: api.c adds, observers read.  It refuses other sizes silently.
@@ -24,14 +27,22 @@ struct hz_waste {
 };
 extern struct hz_waste hz_waste[HZ_WASTE_CLASSES];
 
-/* n bytes were asked for and get a block for `up` bytes. */
-static inline void hz_waste_seen(size_t n, size_t up)
+/* Of blocks above 4096 bytes, at most one of which begins in any page. */
+void hz_waste_note(const void *p, size_t n, size_t up);
+void hz_waste_grew(const void *p, size_t n);
+
+/* n bytes were asked for and got a block for `up` bytes at p, which is
+ * returned; NULL: they were not. */
+static inline void *hz_waste_got(void *p, size_t n, size_t up)
 {
-	if (!HZ_WASTE_BUILT || n <= HZ_WASTE_LEAST || n > HZ_WASTE_MOST)
-		return;
-	size_t bytes = up <= HZ_CLASS_MAX_BYTES ? hz_classes[hz_class_of_size(up)].bytes
-						: hz_pages_of(up) << HZ_PAGE_SHIFT;
-	struct hz_waste *w = &hz_waste[(n + HZ_PAGE - 1) / HZ_PAGE - 1];
-	hz_add(&w->req, n);
-	hz_add(&w->alloc, bytes);
+	if (HZ_WASTE_BUILT && up > HZ_WASTE_LEAST && p)
+		hz_waste_note(p, n, up);
+	return p;
+}
+
+/* The block of `bytes` bytes at p stayed where it is for n bytes. */
+static inline void hz_waste_kept(const void *p, size_t n, size_t bytes)
+{
+	if (HZ_WASTE_BUILT && bytes > HZ_WASTE_LEAST)
+		hz_waste_grew(p, n);
 }

@@ -44,6 +44,30 @@ static void medium(void)
 	printf("%zu\n", asked);
 }
 
+/* Grows blocks where they are; prints what was asked for. */
+static void grow(void)
+{
+	size_t asked = 0;
+	char *p;
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		p = malloc(5000);
+		p = realloc(p, 5100); /* 100 more */
+		p = realloc(p, 3000); /* nothing more */
+		p = realloc(p, 5110); /* 10 more than ever */
+		asked += 5110;
+		block[i] = p;
+		p = aligned_alloc(4096, 5000); /* a block of 8192 bytes */
+		p = realloc(p, 8000);
+		asked += 8000;
+		p = realloc(p, 20000); /* moves: one more */
+		asked += 20000;
+		block[1000 + i] = p;
+	}
+	printf("%zu\n", asked);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -68,6 +92,8 @@ int main(int argc, char **argv)
 			exit(0);
 		wait(NULL);
 	}
+	if (!strcmp(what, "grow"))
+		grow();
 	if (!strcmp(what, "medium"))
 		medium();
 	if (!strcmp(what, "big"))
@@ -162,6 +188,10 @@ is "$(sed -n 's/.*WASTE_SC.* req=\([0-9]*\) alloc=\([0-9]*\) waste=\([0-9]*\)$/\
 	"$req $alloc $((alloc - req))" "the classes sum to the total"
 HZ_OBSERVE=waste run "$HZ_SO"
 empty "box waste is not in libhz"
+run "$twin" grow
+is "$(value HZ3_MEDIUM_WASTE_OBS req)" "$(cat "$work/out")" "waste: realloc in place counts the growth"
+is "$(value HZ3_MEDIUM_WASTE_OBS alloc)" $((100 * (5120 + 8192 + 20480))) \
+	"and hands nothing more out"
 
 # Boxes one by one; the sum of a program that frees everything.
 HZ_OBSERVE=seg run "$HZ_SO"

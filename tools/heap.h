@@ -55,8 +55,8 @@ struct account {
 	 * inbox and partial slabs, slabs of idle heaps, new ones; what others put
 	 * into slabs of sleeping heaps; runs from stock, dirty (stock included),
 	 * clean, and steps of growth. */
-	uint64_t refills, refills_inbox, refills_slabs, slabs_adopted, slabs_opened;
-	uint64_t blocks_drained_for, runs_stock, runs_dirty, runs_clean, runs_grown;
+	uint64_t refills, refills_inbox, refills_slabs, adopted, slabs_opened;
+	uint64_t drained_for, runs_stock, runs_dirty, runs_clean, runs_grown;
 	uint64_t waste_req, waste_alloc; /* box waste; alloc 0: not in this library */
 	bool waste_built;
 	uint64_t sampled, zero_tail; /* bytes of live blocks looked at; zeros at their ends */

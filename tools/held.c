@@ -128,9 +128,9 @@ static void read_heap(struct walk *w, const uint8_t *heap)
 	add_count(w, heap, n->counts_refills, &a->refills);
 	add_count(w, heap, n->counts_refills_inbox, &a->refills_inbox);
 	add_count(w, heap, n->counts_refills_slabs, &a->refills_slabs);
-	add_count(w, heap, n->counts_adopted, &a->slabs_adopted);
+	add_count(w, heap, n->counts_adopted, &a->adopted);
 	add_count(w, heap, n->counts_opened, &a->slabs_opened);
-	add_count(w, heap, n->counts_drained_for, &a->blocks_drained_for);
+	add_count(w, heap, n->counts_drained_for, &a->drained_for);
 	uint64_t bytes = read_magazines(w, heap);
 	if (bytes > a->most_cached)
 		a->most_cached = bytes;

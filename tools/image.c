@@ -197,8 +197,10 @@ bool image_open_core(struct image *m, const char *path, const char *exe)
 	for (uint64_t i = 0; i < n; i++) {
 		Elf64_Phdr ph;
 		memcpy(&ph, m->core + h.e_phoff + i * sizeof(ph), sizeof(ph));
+		if (ph.p_offset >= m->core_bytes)
+			continue;
 		if (!within(ph.p_offset, ph.p_filesz, m->core_bytes))
-			ph.p_filesz = ph.p_offset < m->core_bytes ? m->core_bytes - ph.p_offset : 0;
+			ph.p_filesz = m->core_bytes - ph.p_offset;
 		if (ph.p_type == PT_NOTE)
 			read_notes(m, m->core + ph.p_offset, ph.p_filesz);
 		if (ph.p_type != PT_LOAD)

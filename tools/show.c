@@ -43,8 +43,8 @@ static const struct figure {
 	F("live_large_bytes", BYTES, live_large, NULL, "large blocks that the program holds, as asked for")
 	F("sampled_bytes", BYTES, sampled, NULL, "live blocks whose ends were looked at")
 	F("zero_tail_bytes", BYTES, zero_tail, NULL, "zeros at the ends of these")
-	F("waste_req_bytes", BYTES, waste_req, NULL, "box waste: asked for, so far")
-	F("waste_alloc_bytes", BYTES, waste_alloc, NULL, "box waste: handed out, so far")
+	F("waste_req_bytes", TOTAL, waste_req, NULL, "box waste: asked for, so far")
+	F("waste_alloc_bytes", TOTAL, waste_alloc, NULL, "box waste: handed out, so far")
 	F("pages_live", COUNT, pages_live, NULL, "resident pages with a live block")
 	F("pages_held", COUNT, pages_held, NULL, "resident pages with blocks held by threads, none live")
 	F("pages_empty", COUNT, pages_empty, NULL, "resident pages of slabs, with neither")
@@ -62,9 +62,9 @@ static const struct figure {
 	F("refills", TOTAL, refills, NULL, "empty magazines that were filled, so far")
 	F("refills_inbox", TOTAL, refills_inbox, NULL, "of these with blocks that other threads freed")
 	F("refills_slabs", TOTAL, refills_slabs, NULL, "of these from partly used slabs of the heap")
-	F("slabs_adopted", TOTAL, slabs_adopted, NULL, "slabs taken from heaps without a thread, so far")
+	F("adopted", TOTAL, adopted, NULL, "slabs taken from heaps without a thread, so far")
 	F("slabs_opened", TOTAL, slabs_opened, NULL, "new slabs, so far")
-	F("blocks_drained_for", TOTAL, blocks_drained_for, NULL, "blocks put into slabs of sleeping or idle heaps by others")
+	F("drained_for", TOTAL, drained_for, NULL, "blocks put into slabs of sleeping or idle heaps by others")
 	F("runs_stock", TOTAL, runs_stock, NULL, "new slabs whose pages were a slab before, so far")
 	F("runs_dirty", TOTAL, runs_dirty, NULL, "slabs and large blocks from pages kept, stock included")
 	F("runs_clean", TOTAL, runs_clean, NULL, "slabs and large blocks from pages the kernel had")
@@ -210,7 +210,8 @@ void show_openmetrics(FILE *to, const struct shown *all, size_t n)
 		if (f->cause || !strcmp(name, "resident_bytes"))
 			continue;
 		fprintf(to, "# TYPE libhz_%s %s\n", name, f->unit == TOTAL ? "counter" : "gauge");
-		if (f->unit == BYTES || !strcmp(name, "purged_bytes"))
+		const char *suffix = strrchr(name, '_');
+		if (suffix && !strcmp(suffix, "_bytes"))
 			fprintf(to, "# UNIT libhz_%s bytes\n", name);
 		fprintf(to, "# HELP libhz_%s %s.\n", name, f->help);
 		for (size_t p = 0; p < n; p++) {
@@ -290,10 +291,21 @@ void show_text(FILE *to, const struct image *m, const struct account *a, int top
 			(unsigned long long)(k->free + k->fresh),
 			(unsigned long long)(k->cached + k->remote), percent(k->live, capacity));
 	}
-	fprintf(to, "%llu threads, %llu heaps (%llu idle), %llu large blocks, %s live in them\n",
+	fprintf(to,
+		"%llu threads, %llu heaps (%llu idle, %s free in them), %llu large blocks, %s live in "
+		"them\n",
 		(unsigned long long)a->threads, (unsigned long long)a->heaps,
-		(unsigned long long)a->idle_heaps, (unsigned long long)a->large_blocks,
-		human(a->live_large, b1));
+		(unsigned long long)a->idle_heaps, human(a->idle_free, b1),
+		(unsigned long long)a->large_blocks, human(a->live_large, b2));
+	fprintf(to,
+		"reuse so far: %llu refills, %llu from the inbox, %llu from own slabs; %llu slabs "
+		"adopted,\n  %llu new; pages of %llu runs were dirty (%llu in stock), of %llu clean, "
+		"%llu steps of growth\n",
+		(unsigned long long)a->refills, (unsigned long long)a->refills_inbox,
+		(unsigned long long)a->refills_slabs, (unsigned long long)a->adopted,
+		(unsigned long long)a->slabs_opened, (unsigned long long)a->runs_dirty,
+		(unsigned long long)a->runs_stock, (unsigned long long)a->runs_clean,
+		(unsigned long long)a->runs_grown);
 }
 
 /* Verdicts. */

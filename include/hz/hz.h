@@ -74,6 +74,18 @@ struct hz_report {
 	uint64_t resident_large; /* of large blocks in arenas */
 	uint64_t resident_free; /* of free pages */
 	uint64_t resident_metadata;
+	/* What served a malloc that found its magazine empty, so far: the ladder of
+	 * reuse.  A refill takes blocks from the first rung that has some; a new slab
+	 * takes pages from the first of the last three. */
+	uint64_t refills; /* empty magazines that were filled */
+	uint64_t refills_inbox; /* of these: with blocks that other threads freed */
+	uint64_t refills_slabs; /* of these: from partly used slabs of its own */
+	uint64_t slabs_opened; /* new slabs (`adopted` ones come before) */
+	uint64_t drained_for; /* blocks that others put into sleeping heaps' slabs */
+	uint64_t runs_dirty; /* slabs and large blocks from pages kept for reuse */
+	uint64_t runs_stock; /* of these: a former slab, as it was */
+	uint64_t runs_clean; /* from pages the kernel had */
+	uint64_t runs_grown; /* steps by which the heap grew */
 };
 
 /* Fills in at most `size` bytes of *report (pass sizeof *report): a program
