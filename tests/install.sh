@@ -6,6 +6,7 @@
 . "${srcdir:-$(dirname "$0")/..}/tests/lib.sh"
 need_library
 cd "$abs_builddir" || exit 99
+main=$(basename "$HZ_SO" .so.0)
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 
 variable() {
@@ -21,8 +22,8 @@ $MAKE -s install DESTDIR="$dest" >"$work/log" 2>&1
 ok $? "make install DESTDIR="
 [ "$tap_bad" -eq 0 ] || tail -5 "$work/log" | note
 
-for file in "$libdir/libhz.so" "$libdir/libhz.so.0" "$(variable includedir)/hz/hz.h" \
-	"$libdir/pkgconfig/hz.pc" "$(variable mandir)/man3/hz.3"; do
+for file in "$libdir/$main.so" "$libdir/$main.so.0" "$(variable includedir)/hz/hz.h" \
+	"$libdir/pkgconfig/${main#lib}.pc" "$(variable mandir)/man3/hz.3"; do
 	[ -f "$dest$file" ]
 	ok $? "installed: $file"
 done
@@ -44,9 +45,9 @@ ok $? "make installcheck DESTDIR="
 if have "$PKG_CONFIG"; then
 	PKG_CONFIG_LIBDIR=$dest$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest
 	export PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR
-	flags=$($PKG_CONFIG --cflags --libs hz)
-	ok $? "pkg-config knows hz: $flags"
-	is "$($PKG_CONFIG --modversion hz)" "$(sed -n 's/^#define PACKAGE_VERSION "\(.*\)"/\1/p' config.h)" \
+	flags=$($PKG_CONFIG --cflags --libs "${main#lib}")
+	ok $? "pkg-config knows ${main#lib}: $flags"
+	is "$($PKG_CONFIG --modversion "${main#lib}")" "$(sed -n 's/^#define PACKAGE_VERSION "\(.*\)"/\1/p' config.h)" \
 		"pkg-config gives the version"
 	cat >"$work/user.c" <<'END'
 #define _GNU_SOURCE
@@ -71,9 +72,9 @@ END
 	$CC -Wall -Werror -fPIE -o "$work/user" "$work/user.c" $flags -ldl 2>"$work/log"
 	ok $? "a program compiles with these flags"
 	note <"$work/log"
-	is "$(LD_LIBRARY_PATH=$dest$libdir "$work/user")" "$dest$libdir/libhz.so.0" \
+	is "$(LD_LIBRARY_PATH=$dest$libdir "$work/user")" "$dest$libdir/$main.so.0" \
 		"and gets its memory from the installed library"
-	is "$(LD_PRELOAD=$dest$libdir/libhz.so.0 sh -c 'echo works')" works \
+	is "$(LD_PRELOAD=$dest$libdir/$main.so.0 sh -c 'echo works')" works \
 		"the installed library can be preloaded"
 else
 	skip "no pkg-config here"

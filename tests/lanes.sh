@@ -121,6 +121,23 @@ for name in $names; do
 	done
 done
 
+# The manual.
+page=$abs_srcdir/man/hz_lanes.7
+for name in $names; do
+	grep -q "Li $(file_of "$name") Ta $name Ta " "$page" || echo "$name"
+done >"$work/wrong"
+[ ! -s "$work/wrong" ]
+ok $? "hz_lanes(7) has every library"
+note <"$work/wrong"
+if have mandoc; then
+	mandoc -T lint -W warning "$page" >"$work/lint" 2>&1
+	[ ! -s "$work/lint" ]
+	ok $? "mandoc -T lint hz_lanes.7"
+	note <"$work/lint"
+else
+	skip "mandoc is not installed"
+fi
+
 # One lane alone.
 if private_build "$work/alone" --enable-lanes=lean --prefix=/opt/hz CFLAGS=-O0; then
 	pass "--enable-lanes=lean configures and builds"

@@ -7,7 +7,7 @@
 . "${srcdir:-$(dirname "$0")/..}/tests/lib.sh"
 need_library
 page=$abs_srcdir/man/hz_obs.5
-twin=$(dirname "$HZ_SO")/libhz-observe.so.0
+twin=${HZ_SO%.so.0}-observe.so.0
 
 # "TAG KEY" of every record on standard input; anything that is no record as "bad LINE".
 cat >"$work/parse.awk" <<'END'

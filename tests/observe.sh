@@ -5,7 +5,7 @@
 
 . "${srcdir:-$(dirname "$0")/..}/tests/lib.sh"
 need_library
-twin=$(dirname "$HZ_SO")/libhz-observe.so.0
+twin=${HZ_SO%.so.0}-observe.so.0
 [ -f "$twin" ] || skip_all "observation is not compiled in"
 
 cat >"$work/prog.c" <<'END'
