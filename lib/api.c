@@ -280,9 +280,8 @@ HZ_EXPORT int HZ_API(posix_memalign)(void **out, size_t align, size_t n)
 {
 	if (unlikely(!power_of_two(align) || align % sizeof(void *)))
 		return EINVAL;
-	int saved = errno;
+	/* errno is ENOMEM too, as with glibc: there are callers that look only there. */
 	void *p = hz_aligned(align, n);
-	errno = saved;
 	if (unlikely(!p))
 		return ENOMEM;
 	*out = p;

@@ -118,7 +118,7 @@ HZ_EXPORT int HZ_API(malloc_info)(int options, FILE *to)
 
 HZ_EXPORT void HZ_API(malloc_stats)(void)
 {
-	hz_report_write(2, HZ_REPORT_TEXT);
+	hz_report_stats();
 }
 
 HZ_EXPORT int HZ_API(malloc_trim)(size_t pad)

@@ -376,3 +376,25 @@ HZ_EXPORT int hz_report_write(int fd, int format)
 		write_text(&t, &r);
 	return 0;
 }
+
+static void stats_line(struct hz_text *t, const char *name, uint64_t n, const char *what)
+{
+	hz_text_word(t, name);
+	hz_text_number(t, n, 10);
+	hz_text_word(t, what);
+	hz_text_end(t);
+}
+
+/* The report, and what glibc prints last in its own words: there are programs that read it. */
+void hz_report_stats(void)
+{
+	struct hz_report r;
+	hz_report_get(&r, sizeof(r));
+	struct hz_text t = { .sink = to_fd, .fd = 2 };
+	uint64_t mappings = hz_load(&hz_large_counts.direct_blocks);
+	write_text(&t, &r);
+	stats_line(&t, "system bytes     = ", r.committed + r.direct, "");
+	stats_line(&t, "in use bytes     = ", r.live_small + r.live_large, "");
+	stats_line(&t, "mmap regions     = ", mappings, " now (max mmap regions: not kept)");
+	stats_line(&t, "mmap bytes       = ", r.direct, " now (max mmap bytes: not kept)");
+}

@@ -24,3 +24,6 @@ struct hz_text {
 void hz_text_word(struct hz_text *t, const char *word);
 void hz_text_number(struct hz_text *t, uint64_t n, unsigned width);
 void hz_text_end(struct hz_text *t); /* newline, and the line goes out */
+
+/* What malloc_stats writes, to standard error. */
+void hz_report_stats(void);

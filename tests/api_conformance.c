@@ -231,6 +231,7 @@ static void check_alignment(void)
 	is_int(T_posix_memalign(&p, opaque(0), 8), EINVAL, "posix_memalign of alignment 0");
 	is_int(T_posix_memalign(&p, 64, opaque(SIZE_MAX - 64)), ENOMEM,
 	       "posix_memalign beyond the address space");
+	is_int(errno, ENOMEM, "and says so in errno too, as glibc does");
 	is_ptr(p, untouched, "which left the pointer as it was");
 	errno = EDOM;
 	is_int(T_posix_memalign(&p, 64, 1000), 0, "posix_memalign");

@@ -115,10 +115,11 @@ static void check_malloc_info(void)
 	   "(the check of the XML can fail)");
 }
 
-/* Bytes that call writes to a descriptor, which is a pipe meanwhile. */
+/* Bytes that call writes to a descriptor, which is a pipe meanwhile; kept in `text`. */
+static char text[64 * 1024];
+
 static ssize_t written_to(int fd, void (*call)(void))
 {
-	static char text[64 * 1024];
 	int ends[2], kept = dup(fd);
 	ssize_t n;
 	if (kept < 0 || pipe2(ends, O_NONBLOCK) || dup2(ends[1], fd) < 0)
@@ -128,7 +129,8 @@ static ssize_t written_to(int fd, void (*call)(void))
 	dup2(kept, fd);
 	close(kept);
 	close(ends[1]);
-	n = read(ends[0], text, sizeof(text));
+	n = read(ends[0], text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = 0;
 	close(ends[0]);
 	return n;
 }
@@ -136,6 +138,9 @@ static ssize_t written_to(int fd, void (*call)(void))
 static void check_malloc_stats(void)
 {
 	ok(written_to(2, malloc_stats) > 0, "malloc_stats writes to stderr");
+	ok(strstr(text, "system bytes     = ") && strstr(text, "in use bytes     = ") &&
+		   strstr(text, "max mmap bytes"),
+	   "with the lines that readers of glibc's look for");
 	ok(written_to(1, malloc_stats) <= 0, "and not to stdout");
 }
 

@@ -100,7 +100,7 @@ static void take_aligned(size_t align, size_t n)
 	errno = ELIBBAD;
 	void *q = (void *)8;
 	int error = hzw_posix_memalign(&q, align, n);
-	NEED(errno == ELIBBAD && (error == 0 || error == ENOMEM));
+	NEED(errno == (error ? ENOMEM : ELIBBAD) && (error == 0 || error == ENOMEM));
 	if (error) {
 		NEED(q == (void *)8 && !strict && refused_before());
 		return;
