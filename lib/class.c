@@ -14,9 +14,9 @@
  */
 #include "class.h"
 
-/* A lane may shrink slabs (the white-box lane does, to reach rare paths). */
+/* A lane may shrink slabs of small blocks. */
 #define SHRUNK(bytes, pages)                                                       \
-	((bytes) > HZ_LANE_SLAB_PAGES_MAX * HZ_PAGE ? (pages)                      \
+	((bytes) > HZ_LANE_SLAB_SHRINK_BYTES	    ? (pages)                      \
 	 : (pages) > HZ_LANE_SLAB_PAGES_MAX	    ? HZ_LANE_SLAB_PAGES_MAX       \
 						    : (pages))
 #define BLOCKS(bytes, pages) (SHRUNK(bytes, pages) * HZ_PAGE / (bytes))

@@ -27,5 +27,7 @@ _Static_assert(HZ_LANE_MAG_ROUNDS_START >= 1 &&
 	       "a magazine starts within its bounds");
 _Static_assert(HZ_LANE_BATCH_ROUNDS >= 1 && HZ_LANE_BATCH_ROUNDS <= 62,
 	       "a batch with its header fills 512 bytes");
+_Static_assert(HZ_LANE_SLAB_PAGES_MAX * 4096 >= HZ_LANE_SLAB_SHRINK_BYTES,
+	       "a block fits into its slab");
 _Static_assert(HZ_LANE_COMMIT_BYTES >= 64 * 1024,
 	       "a commit step covers the largest kernel page");

@@ -46,7 +46,7 @@ static void test_slabs(void)
 		size_t slab = (size_t)k->pages * HZ_PAGE, used = (size_t)k->blocks * k->bytes;
 		wrong += !k->blocks || k->blocks > HZ_SLAB_BLOCKS_MAX || used > slab;
 		wrong += slab - used >= k->bytes && k->blocks < HZ_SLAB_BLOCKS_MAX;
-		wrong += k->bytes <= HZ_LANE_SLAB_PAGES_MAX * HZ_PAGE &&
+		wrong += k->bytes <= HZ_LANE_SLAB_SHRINK_BYTES &&
 			 k->pages > HZ_LANE_SLAB_PAGES_MAX;
 		powers += !(k->bytes & (k->bytes - 1));
 		/* As slab.c does it: exact within a slab of several blocks. */

@@ -68,8 +68,9 @@ enum {
 	/* Slow paths between two looks at the clock. */
 	HZ_LANE_TICK_SLOW_PATHS = 64,
 
-	/* Slabs as class_table.h says; a white-box lane may shrink them. */
+	/* Slabs as class_table.h says: none is longer. */
 	HZ_LANE_SLAB_PAGES_MAX = 16,
+	HZ_LANE_SLAB_SHRINK_BYTES = 1 << 10,
 
 	/* Arena sizes below the default, down to which the ladder goes. */
 	HZ_LANE_ARENA_MIN_BYTES = 256 << 10,

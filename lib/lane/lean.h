@@ -2,14 +2,16 @@
 /*
  * lane/lean.h - the constants of libhz-lean: the least resident memory.
  *
- * What a thread holds for itself and what the arena keeps for reuse is memory
- * that nobody else has: this lane keeps little of both and gives it back
- * soon, and pays with slow paths, system calls and page faults.
+ * Three things cost memory here that the other lanes spend for speed: free
+ * pages kept at hand, slabs so long that one class keeps what another lacks,
+ * and what threads that stopped allocating still hold.  Smaller magazines are
+ * not among them: a block that comes back through a magazine is resident
+ * already, a carved one is not yet (doc/LEDGER.md).
  * Values that are not argued here are balanced's, for its reasons.
  *
- *      magazines  -> a few pages per class, a MiB per thread
- *      batches    -> handed over early
- *      dirty      -> a program's own small swings, for a fifth of a second
+ *      slabs      -> two pages: a class gives back what it does not use
+ *      dirty      -> a small program's own swings, for a fifth of a second
+ *      threads    -> half of what balanced lets all of them hold
  */
 #pragma once
 
@@ -17,30 +19,43 @@
 
 enum {
 	HZ_LANE_MAG_ROUNDS_START = 15,
-	HZ_LANE_MAG_ROUNDS_MAX = 1023,
-	HZ_LANE_MAG_ROUNDS_REFILL = 63,
-	HZ_LANE_MAG_START_BYTES = 8 << 10,
-	HZ_LANE_MAG_AHEAD_BYTES = 16 << 10,
-	/* An eighth of balanced's for a class, a thread and the process. */
-	HZ_LANE_MAG_CLASS_BYTES = 128 << 10,
-	HZ_LANE_MAG_THREAD_BYTES = 1 << 20,
-	HZ_LANE_MAG_PROCESS_BYTES = 4 << 20,
+	HZ_LANE_MAG_ROUNDS_MAX = 4095,
+	HZ_LANE_MAG_ROUNDS_REFILL = 255,
+	HZ_LANE_MAG_START_BYTES = 16 << 10,
+	HZ_LANE_MAG_AHEAD_BYTES = 32 << 10,
+	HZ_LANE_MAG_CLASS_BYTES = 1 << 20,
+	/* One thread alone as in balanced; two have 8 MiB each, sixteen one, and
+	 * a large heap does not raise that by more than a 32nd of itself. */
+	HZ_LANE_MAG_THREAD_BYTES = 8 << 20,
+	HZ_LANE_MAG_PROCESS_BYTES = 16 << 20,
 	HZ_LANE_MAG_LIVE_SHIFT = 5,
 
 	HZ_LANE_BATCH_ROUNDS = 62,
-	HZ_LANE_BATCH_BYTES = 16 << 10,
+	HZ_LANE_BATCH_BYTES = 64 << 10,
 
 	HZ_LANE_COMMIT_BYTES = 2 << 20,
 
-	HZ_LANE_STOCK_BYTES = 128 << 10,
-	HZ_LANE_STOCK_SHIFT = 5,
+	/* Former slabs are recycled as in balanced: the same pages again. */
+	HZ_LANE_STOCK_BYTES = 1 << 20,
+	HZ_LANE_STOCK_SHIFT = 3,
 
+	/* A quarter of balanced's, and a 32nd of the recent peak beyond it:
+	 * large blocks that come and go 0.94 of balanced's peak, growing ones
+	 * 0.90, processor time of both 1.0 to 1.2. */
 	HZ_LANE_DIRTY_BYTES = 256 << 10,
 	HZ_LANE_DIRTY_SHIFT = 5,
+	/* Twice the break-even of a purge and its refault. */
 	HZ_LANE_AGE_MS = 200,
+	/* A quarter of balanced's, so that an age that short is noticed. */
 	HZ_LANE_TICK_SLOW_PATHS = 16,
 
-	HZ_LANE_SLAB_PAGES_MAX = 16,
+	/* Slabs of blocks to 1 KiB are two pages long: a heap refilled with
+	 * other sizes 0.88 of balanced's peak, threads that come and go 0.65;
+	 * it costs 1 % of record more and up to 1.2 in processor time where
+	 * everything is allocated and then freed.  One page: 0.77 and 1.5. */
+	HZ_LANE_SLAB_PAGES_MAX = 2,
+	HZ_LANE_SLAB_SHRINK_BYTES = 1 << 10,
+
 	HZ_LANE_ARENA_MIN_BYTES = 256 << 10,
 	HZ_LANE_CHECK = 0,
 };
