@@ -71,4 +71,17 @@ done
 run
 is "$(define)" 68719476736UL "the default is 64G"
 
+
+# Boxes: the set of those that report unasked, and whether waste is compiled in.
+for row in seg:1:0 small:2:0 retention:4:0 waste:8:1 seg,small,retention:7:0 all:15:1 none:0:0; do
+	list=${row%%:*} rest=${row#*:}
+	run --enable-observe="$list"
+	is "$(sed -n 's/^# *define HZ_OBSERVE_BOXES //p; s/^# *define HZ_WASTE //p' config.h | xargs)" \
+		"${rest%:*} ${rest#*:}" "--enable-observe=$list reaches config.h"
+done
+run --disable-observe
+is "$(sed -n 's/^# *define HZ_OBSERVE_BUILT //p' config.h)" 0 "--disable-observe reaches config.h"
+refuses --enable-observe=seg,smal 'valid boxes: seg small retention waste'
+refuses --enable-sdt=perhaps 'neither yes nor no nor auto'
+
 done_testing

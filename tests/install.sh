@@ -32,7 +32,7 @@ lanes=$(for so in $(libraries); do
 	echo "$lane.la $lane.so $lane.so.0 $lane.so.0.0.0 ${lane#lib}.pc"
 done)
 is "$(cd "$dest" && find . -type f -o -type l | sed 's|.*/||' | sort | xargs)" \
-	"$( (echo hz-run hz-stat hz.h $lanes; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
+	"$( (echo hz-run hz-stat hz.h $lanes; echo hz_options.7; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
 	"and nothing else"
 ! grep -q "$work" "$dest$libdir"/pkgconfig/*.pc
 ok $? "the staging directory is not recorded"

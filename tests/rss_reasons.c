@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PARTIAL = 400000, THREADS = 6, CACHED = 6000, ROUNDED = 20000 };
+enum { PARTIAL = 400000, THREADS = 6, CACHED = 6000, KEPT = 17, ROUNDED = 20000 };
 
 static void *block[PARTIAL];
 static pthread_barrier_t full;
@@ -68,7 +68,9 @@ static size_t caches(void)
 		if (pthread_create(&thread, NULL, cacher, NULL))
 			exit(1);
 	pthread_barrier_wait(&full);
-	return memset(malloc(100000), 1, 100000) != NULL ? 100000 : 0;
+	for (i = 0; i < KEPT; i++)
+		block[i] = memset(malloc(100000), 1, 100000);
+	return KEPT * (size_t)100000;
 }
 
 static size_t rounding(void)

@@ -7,13 +7,19 @@
  *   threads      four threads do so and free each other's blocks; at rest, with
  *                blocks in magazines, inboxes and open batches, the same holds
  *   inc, dec     blocks taken from slabs less those back or held = live
+ *   maxima       of three observations of different shapes the report has the
+ *                largest value of each key, whichever observation it is of
  *
  * White-box: slabs of one page, magazines of three rounds, so that every kind
  * of held block occurs within a few thousand operations.
  */
 #include <pthread.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "observe.h"
 #include "tap.h"
@@ -152,8 +158,90 @@ static void check_threads(void)
 	compare("after they ended");
 }
 
+/* A process of its own, because what is looked at is its report at exit: three
+ * pressure events, and beside each a scan of ours. */
+enum { MAX_BLOCKS = 800, MAX_BYTES = 32768, KEYS = 3 };
+
+struct keys {
+	uint32_t of[3][KEYS]; /* of each scan: segments, free pages, candidate pages */
+};
+
+static void scan_and_press(struct keys *k, int i)
+{
+	struct hz_observation *o = observation_new();
+	hz_scan(o, true);
+	k->of[i][0] = o->scan.pack_segs;
+	k->of[i][1] = o->scan.pack_free_pages;
+	k->of[i][2] = o->scan.pack_candidate_pages;
+	hz_os_unmap(o, sizeof(*o));
+	hz_observer(HZ_EVENT_PRESSURE);
+}
+
+static void press(struct keys *k, const char *file)
+{
+	static void *block[MAX_BLOCKS];
+	setenv("HZ_OBSERVE", "seg,full", 1);
+	setenv("HZ_OBSERVE_FILE", file, 1);
+	for (int i = 0; i < MAX_BLOCKS; i++)
+		block[i] = memset(hzw_malloc(MAX_BYTES), 1, MAX_BYTES);
+	/* A little free in every segment ... */
+	for (int i = 0; i < MAX_BLOCKS; i += 32) {
+		hzw_free(block[i]);
+		block[i] = NULL;
+	}
+	scan_and_press(k, 0);
+	/* ... much in few: half of them are of no use to anybody ... */
+	for (int i = 0; i < MAX_BLOCKS; i++)
+		if (i < MAX_BLOCKS / 2 || i % 32 == 7) {
+			hzw_free(block[i]);
+			block[i] = NULL;
+		}
+	for (int i = 0; i < MAX_BLOCKS / 2; i += 64)
+		block[i] = hzw_malloc(MAX_BYTES);
+	scan_and_press(k, 1);
+	/* ... and less again. */
+	for (int i = 0; i < MAX_BLOCKS / 3; i++)
+		if (!block[i])
+			block[i] = hzw_malloc(MAX_BYTES);
+	scan_and_press(k, 2);
+	exit(0);
+}
+
+static void check_maxima(void)
+{
+	char path[] = "/tmp/hz-test-observe.XXXXXX", line[400] = "";
+	int fd = mkstemp(path), status = -1;
+	struct keys *k = hz_os_map(sizeof(*k));
+	unsigned calls = 0, got[KEYS] = { 0 }, most[KEYS] = { 0 };
+	k = mmap(k, sizeof(*k), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		press(k, path);
+	waitpid(pid, &status, 0);
+	ok(status == 0 && read(fd, line, sizeof(line) - 1) > 0, "a process under pressure reports");
+	close(fd);
+	unlink(path);
+	sscanf(line,
+	       "[HZ3_SEG_SCAVENGE_OBS] calls=%u max_segments=%u max_free_pages=%u "
+	       "max_candidate_pages=%u",
+	       &calls, &got[0], &got[1], &got[2]);
+	for (int i = 0; i < 3; i++)
+		for (int key = 0; key < KEYS; key++)
+			most[key] = k->of[i][key] > most[key] ? k->of[i][key] : most[key];
+	for (int i = 0; i < 3; i++)
+		diag("observation %d: %u segments, %u free pages, %u candidates", i, k->of[i][0],
+		     k->of[i][1], k->of[i][2]);
+	ok(calls == 3, "calls sums (%u)", calls);
+	for (int key = 0; key < KEYS; key++)
+		ok(got[key] == most[key], "key %d is the maximum: %u, of scans %u", key, got[key],
+		   most[key]);
+	ok(k->of[0][0] > k->of[1][0] && k->of[0][1] < k->of[1][1],
+	   "the maxima are of different observations");
+}
+
 int main(void)
 {
+	check_maxima(); /* before this process has a heap */
 	for (int t = 0; t < THREADS; t++)
 		parties[t].random = (uint64_t)t * 7919 + 12345;
 	compare("nothing");

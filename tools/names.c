@@ -30,6 +30,14 @@ static bool equal(const char *name, const char *ours)
 	return !*name;
 }
 
+static enum heap_result unreadable(struct image *m)
+{
+	return problem(m, HEAP_DAMAGED,
+		       m->pid ? "its libhz root object cannot be read"
+			      : "its libhz root object is neither in the core nor in a file that "
+				"the core names: moved? (--exe)");
+}
+
 static enum heap_result find_names(struct walk *w, const struct hz_root *root)
 {
 	static struct hz_root_field field[FIELDS_MAX];
@@ -52,10 +60,11 @@ static enum heap_result find_names(struct walk *w, const struct hz_root *root)
 	uint64_t *address = (uint64_t *)(void *)&w->o;
 	/* A newer library may have more objects than we know places for. */
 	uint32_t nobjects = root->nobjects < HZ_ROOT_OBJECTS ? root->nobjects : HZ_ROOT_OBJECTS;
-	if (root->nfields > FIELDS_MAX ||
-	    !image_read(w->m, (uint64_t)(uintptr_t)root->fields, field,
-			root->nfields * sizeof(*field)))
+	if (root->nfields > FIELDS_MAX)
 		return problem(w->m, HEAP_DAMAGED, "its libhz root object is damaged");
+	if (!image_read(w->m, (uint64_t)(uintptr_t)root->fields, field,
+			root->nfields * sizeof(*field)))
+		return unreadable(w->m);
 	for (size_t k = 0; k < sizeof(names) / sizeof(*names); k++) {
 		uint32_t i = 0;
 		for (; i < root->nfields; i++) {
@@ -136,8 +145,9 @@ enum heap_result find_root(struct walk *w)
 		return problem(w->m, HEAP_NONE, "no such process");
 	if (!at)
 		return problem(w->m, HEAP_NONE, "no libhz in it");
-	if (!image_read(w->m, at, &root, offsetof(struct hz_root, library)) ||
-	    memcmp(root.magic, HZ_ROOT_MAGIC, sizeof(root.magic)))
+	if (!image_read(w->m, at, &root, offsetof(struct hz_root, library)))
+		return unreadable(w->m);
+	if (memcmp(root.magic, HZ_ROOT_MAGIC, sizeof(root.magic)))
 		return problem(w->m, HEAP_DAMAGED, "its libhz root object is damaged");
 	if (root.version > HZ_ROOT_VERSION) {
 		snprintf(w->m->why, sizeof(w->m->why),

@@ -1,0 +1,187 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# hz_stat_live.sh - hz-stat on processes that run meanwhile, end meanwhile, are another user's,
+# or have an older, newer, deleted or unreachable library.
+
+. "${srcdir:-$(dirname "$0")/..}/tests/lib.sh"
+need_library
+stat=$abs_builddir/tools/hz-stat
+program=$abs_builddir/tests/rss_reasons
+[ -x "$stat" ] && [ -x "$program" ] || skip_all "hz-stat was not built"
+cd "$work" || exit 99
+
+start() { # LIBRARY PROGRAM ARGS: runs it until it is ready; its number in $pid
+	rm -f ready
+	mkfifo ready
+	start_library=$1
+	shift
+	LD_PRELOAD=$start_library "$@" >ready &
+	pid=$!
+	read -r line <ready
+	rm ready
+}
+stop() {
+	kill -KILL "$pid"
+	wait "$pid" 2>/dev/null
+}
+figure() { # NAME of the JSON in "json"
+	tr ',{' '\n\n' <json | sed -n "s/^\"$1\":\([0-9.]*\).*/\1/p" | head -1
+}
+causes='live slack free cached remote empty dirty clean metadata unattributed'
+sum() {
+	sum=0
+	for cause in $causes; do
+		sum=$((sum + $(figure ${cause}_bytes)))
+	done
+	echo $sum
+}
+
+# Two threads that replace blocks of all sizes, and free each other's.
+cat >churn.c <<'END'
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+enum { BLOCKS = 20000 };
+static void *block[BLOCKS];
+static void *churn(void *arg)
+{
+	unsigned long long r = (unsigned long)arg;
+	for (;;) {
+		size_t n;
+		void *p;
+		r ^= r << 13, r ^= r >> 7, r ^= r << 17;
+		n = (size_t)1 << (r >> 20) % 16;
+		p = malloc(n + (r >> 30) % n);
+		memset(p, 1, n);
+		free(__atomic_exchange_n(&block[r % BLOCKS], p, __ATOMIC_ACQ_REL));
+	}
+	return NULL;
+}
+int main(void)
+{
+	pthread_t t;
+	for (int i = 0; i < BLOCKS; i++)
+		block[i] = calloc(1, (size_t)i % 5000 + 1);
+	pthread_create(&t, NULL, churn, (void *)88172645463325252ul);
+	puts("ready");
+	fflush(stdout);
+	churn((void *)1234567ul);
+}
+END
+$CC -O1 -fno-builtin -w -o churn churn.c -lpthread || exit 99
+
+start "$HZ_SO" ./churn
+if ! "$stat" --json "$pid" >json 2>err; then
+	stop
+	skip_all "other processes cannot be read here: $(cat err)"
+fi
+worst=100 wrong=0 answers=0
+for i in 1 2 3 4 5 6 7 8; do
+	"$stat" --json "$pid" >json || continue
+	answers=$((answers + 1))
+	percent=$(figure attributed_percent | cut -d. -f1)
+	[ "$percent" -ge $worst ] || worst=$percent
+	[ "$(sum)" = "$(figure resident_bytes)" ] || wrong=$((wrong + 1))
+done
+is $answers 8 "a process that runs meanwhile is read each time"
+is $wrong 0 "causes add up each time"
+le 97 $worst "percent attributed, the worst of them"
+
+# --watch, until it ends.
+: >csv
+"$stat" --watch 0.05 --csv "$pid" >csv 2>err &
+watcher=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	[ "$(wc -l <csv)" -ge 4 ] && break
+	sleep 0.1
+done
+stop
+wait $watcher
+is $? 1 "--watch ends when the process does, with code 1"
+is "$(wc -l <err)" 1 "and one line that says so"
+note <err
+le 4 "$(wc -l <csv)" "lines meanwhile"
+is "$(grep -c '^time,pid' csv)" 1 "one line of names"
+is "$(awk -F, '{ print NF }' csv | sort -u | wc -l)" 1 "as many columns in each"
+is "$(tail -n +2 csv | awk -F, '$1 < last { print } { last = $1 }' | wc -l)" 0 "time goes on"
+
+# Processes come and go while all are read.
+(
+	for i in $(seq 40); do
+		LD_PRELOAD=$HZ_SO /bin/true
+	done
+) &
+storm=$!
+bad=0
+while kill -0 $storm 2>/dev/null; do
+	"$stat" -a --json >out 2>err || bad=$((bad + 1))
+	[ ! -s err ] || bad=$((bad + 1))
+done
+is $bad 0 "-a passes over processes that have just ended"
+
+# Whose library is not what this hz-stat was built with.
+magic=$(grep -zobUaP 'libhz\r\n' "$HZ_SO" | tr '\0' '\n' | head -1 | cut -d: -f1)
+if [ -n "$magic" ]; then
+	cp "$HZ_SO" newer.so
+	printf '\011' | dd of=newer.so bs=1 seek=$((magic + 8)) conv=notrunc 2>/dev/null
+	start "$work/newer.so" "$program" partial
+	"$stat" "$pid" >out 2>err
+	is "$? $(grep -c 'root version 9, this hz-stat knows [0-9]*: too new' err) $(wc -l <err)" \
+		"1 1 1" "a newer root is refused in one line"
+	stop
+	sed 's/counts\.refills_inbox/counts.ref__ls_inbox/; s/runs\.stock/runs.s_ock/' "$HZ_SO" >older.so
+	start "$work/older.so" "$program" partial
+	"$stat" --json "$pid" >json
+	is "$? $(figure refills_inbox) $(figure runs_stock) $(sum)" "0 0 0 $(figure resident_bytes)" \
+		"an older library that counts less is read"
+	stop
+	sed 's/run\.span/run.sp_n/' "$HZ_SO" >other.so
+	start "$work/other.so" "$program" partial
+	"$stat" "$pid" >out 2>err
+	is "$? $(grep -c 'does not describe "run_span"' err)" "1 1" \
+		"one without what is needed is refused, by name"
+	stop
+else
+	skip "this grep does not find the root's magic"
+fi
+
+# A library that was deleted, as an upgrade does, or lies in another mount namespace: all that is
+# needed is in the memory of the process.
+cp "$HZ_SO" gone.so
+start "$work/gone.so" "$program" partial
+rm gone.so
+"$stat" --json "$pid" >json
+is "$? $(sum)" "0 $(figure resident_bytes)" "a library that was deleted since"
+stop
+mkdir mnt
+if unshare -m sh -c "mount -t tmpfs none '$work/mnt'" 2>/dev/null; then
+	rm -f ready
+	mkfifo ready
+	unshare -m sh -c "mount -t tmpfs none '$work/mnt' && cp '$HZ_SO' '$work/mnt/x.so' &&
+		LD_PRELOAD='$work/mnt/x.so' exec '$program' partial" >ready &
+	pid=$!
+	read -r line <ready
+	[ ! -e mnt/x.so ] && "$stat" --json "$pid" >json
+	is "$? $(sum)" "0 $(figure resident_bytes)" "a library in another mount namespace"
+	stop
+else
+	skip "no mount namespaces here"
+fi
+
+# Another user's.
+if [ "$(id -u)" = 0 ] && have setpriv; then
+	chmod 755 "$work"
+	cp "$stat" hz-stat
+	start "$HZ_SO" "$program" partial
+	setpriv --reuid=65534 --regid=65534 --clear-groups ./hz-stat "$pid" >out 2>err
+	is "$? $(wc -l <err) $(grep -c 'not permitted.*ptrace_scope' err)" "1 1 1" \
+		"another user's process: one line that names ptrace_scope"
+	note <err
+	stop
+else
+	skip "no other user can be tried here"
+fi
+
+done_testing
