@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * arena.c - reserving, committing and describing address space.
+ * arena.c - finding, committing and describing address space.
  *
  *   wish (64 GiB) --refused?--> 16G -> 4G -> 1G -> 256M -> halves -> 256 KiB
  *        |                                                   |
@@ -12,6 +12,11 @@
  * 128 bytes per page in address space only; both are committed as the heap
  * grows.  Commit steps are small (HZ_LANE_COMMIT_BYTES): under mlockall a step
  * is resident at once, and under RLIMIT_DATA it is charged.
+ *
+ * Addresses are not held where that can be avoided, for limits count them and
+ * mlockall without privilege is refused: their place is found, with room on
+ * both sides for what the program maps itself, and given back; committing maps
+ * it piece by piece.  An arena that finds its next piece taken is full.
  *
  * Committed ranges stay read-write for ever, so the rest of the reservation
  * never shares a mapping with touched pages and core dumps stay small.
@@ -40,6 +45,10 @@ enum {
 	PAGES_PER_RECORD = 4,
 	/* One run record per page at worst: the address space they may take. */
 	RUN_BYTES_PER_PAGE = 128,
+	/* Room beside addresses that are not held, where the kernel will put the
+	 * program's mappings: 256 GiB, as a shift.  With more the heap would leave
+	 * the half terabyte in which race detectors expect it. */
+	ROOM_SHIFT = 38,
 	/* Reservations end on a multiple of the largest kernel page. */
 	GRAIN = 64 << 10,
 };
@@ -57,9 +66,15 @@ static struct {
 	char *meta_next, *meta_end; /* current piece of metadata */
 	size_t meta_committed; /* bytes of all pieces; meta lock */
 	size_t meta_used; /* bytes handed out; meta lock */
+	bool hold; /* the kernel does not follow hints; at start */
 	size_t limit_bytes; /* an eighth of RLIMIT_AS; at start */
 	struct hz_arena *next; /* record for the next arena; arena lock */
 } arena;
+
+static bool commit(const struct hz_arena *a, char *p, size_t bytes)
+{
+	return a->held ? hz_os_commit(p, bytes) : hz_os_map_at(p, bytes);
+}
 
 /* Reserves for `bytes` of heap and lays out *a, nothing committed. */
 static bool reserve(struct hz_arena *a, size_t bytes)
@@ -68,11 +83,18 @@ static bool reserve(struct hz_arena *a, size_t bytes)
 	size_t table = hz_round_up(pages * sizeof(struct hz_page), GRAIN);
 	size_t runs = hz_round_up(pages * RUN_BYTES_PER_PAGE, GRAIN) + FIRST_META_BYTES;
 	size_t total = runs + table + bytes;
-	char *base = hz_os_reserve(total);
+	size_t room = (size_t)1 << ROOM_SHIFT, wide = total + 2 * room;
+	char *base = NULL;
+	/* Pages larger than ours would be committed twice at the edges. */
+	if (hz_os_page_bytes() == HZ_PAGE && !arena.hold)
+		base = hz_os_reserve(wide);
+	bool held = !base || !hz_os_unmap(base, wide);
+	base = base ? base + room : hz_os_reserve(total);
 	if (!base)
 		return false;
 	*a = (struct hz_arena){
 		.base = base,
+		.held = held,
 		.reserved_bytes = total,
 		.start = base + runs + table,
 		.pages_max = (uint32_t)pages,
@@ -118,7 +140,7 @@ static bool commit_runs(struct hz_arena *a, char *high)
 	if (want > a->runs_end)
 		want = a->runs_end;
 	want = a->base + hz_round_up((size_t)(want - a->base), hz_os_page_bytes());
-	if (want < high || !hz_os_commit(a->runs_high, (size_t)(want - a->runs_high)))
+	if (want < high || !commit(a, a->runs_high, (size_t)(want - a->runs_high)))
 		return false;
 	a->runs_high = want;
 	return true;
@@ -135,7 +157,7 @@ static bool commit_first(struct hz_arena *a)
 {
 	size_t heap = hz_min(FIRST_HEAP_BYTES, (size_t)a->pages_max << HZ_PAGE_SHIFT);
 	size_t table = hz_round_up(heap / HZ_PAGE * sizeof(struct hz_page), hz_os_page_bytes());
-	if (!hz_os_commit(a->start - table, table + heap))
+	if (!commit(a, a->start - table, table + heap))
 		return false;
 	a->table_low = a->start - table;
 	return true;
@@ -152,7 +174,7 @@ static bool commit_table(struct hz_arena *a, uint32_t pages)
 	want = a->base + ((size_t)(want - a->base) & ~(hz_os_page_bytes() - 1));
 	if (want < a->runs_end)
 		want = a->runs_end;
-	if (!hz_os_commit(want, (size_t)(a->table_low - want)))
+	if (!commit(a, want, (size_t)(a->table_low - want)))
 		return false;
 	a->table_low = want;
 	return true;
@@ -176,9 +198,9 @@ bool hz_arena_grow(struct hz_arena *a, size_t pages, uint32_t *first, uint32_t *
 	if (!done) {
 		if (!commit_table(a, a->pages_top + (uint32_t)want))
 			return false;
-		if (!hz_os_commit(top, want << HZ_PAGE_SHIFT)) {
+		if (!commit(a, top, want << HZ_PAGE_SHIFT)) {
 			want = hz_min(hz_round_up(pages, GRAIN >> HZ_PAGE_SHIFT), left);
-			if (!hz_os_commit(top, want << HZ_PAGE_SHIFT))
+			if (!commit(a, top, want << HZ_PAGE_SHIFT))
 				return false;
 		}
 	}
@@ -199,8 +221,13 @@ bool hz_arena_init(size_t bytes)
 		arena.limit_bytes = SIZE_MAX;
 		return false;
 	}
-	if (!commit_runs(a, a->base + FIRST_META_BYTES))
-		return false;
+	while (!commit_runs(a, a->base + FIRST_META_BYTES)) {
+		if (a->held)
+			return false;
+		arena.hold = true;
+		if (!reserve_ladder(a, bytes, HZ_LANE_ARENA_MIN_BYTES))
+			return false;
+	}
 	size_t mark = hz_os_page_bytes();
 	if (mark < FIRST_META_BYTES && hz_os_wipe_on_fork(a->base, mark)) {
 		*(uint32_t *)a->base = 1;

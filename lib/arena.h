@@ -2,9 +2,9 @@
 /*
  * arena.h - reserved address space, and the table that says whose a page is.
  *
- * One reservation, metadata out of line:
+ * One range of addresses, held or not (arena.c), metadata out of line:
  *
- *   reservation                                start
+ *   base                                       start
  *   | first metadata | runs (128 B each) ... ][ ... page table |  heap ...
  *   |   64 KiB       | grows up ->            ]   <- grows down|  grows up ->
  *   |<--------------- never holds user data ------------------>|<- pages ->
@@ -51,6 +51,7 @@ struct hz_arena {
 	char *runs_next; /* next never-used run; arena lock */
 	char *runs_high; /* committed so far; arena lock */
 	char *runs_end; /* where the page table's region begins; constant */
+	bool held; /* uncommitted addresses are mapped, PROT_NONE; constant */
 	uint32_t number; /* index in hz_arenas; constant */
 };
 

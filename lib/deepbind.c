@@ -75,37 +75,33 @@ static bool same(const char *a, const char *b)
 	return *a == *b;
 }
 
-/* Calls fn for every definition of a name: there may be several versions. */
-typedef void define_fn(const struct object *o, ElfW(Sym) *symbol, uintptr_t *arg);
-static void each_definition(const struct object *o, const char *name, define_fn *fn,
-			    uintptr_t *arg)
+/* The definition of a name behind number *i, 0 for the first: there may be one
+ * for each of several versions.  NULL after the last. */
+static ElfW(Sym) *definition(const struct object *o, const char *name, uint32_t *i)
 {
 	const uint32_t *h = o->hash;
-	uint32_t hash = 5381, first = h[1];
+	const uint32_t *bucket = h + 4 + h[2] * (sizeof(ElfW(Addr)) / sizeof(*h));
+	const uint32_t *chain = bucket + h[0] - h[1];
+	uint32_t hash = 5381;
 	for (const char *c = name; *c; c++)
 		hash = hash * 33 + (unsigned char)*c;
-	const uint32_t *bucket = h + 4 + h[2] * (sizeof(ElfW(Addr)) / sizeof(*h));
-	const uint32_t *chain = bucket + h[0];
-	uint32_t i = h[0] ? bucket[hash % h[0]] : 0;
-	for (bool last = !i; !last; i++) {
-		last = chain[i - first] & 1;
-		ElfW(Sym) *s = &o->symbol[i];
-		if ((chain[i - first] | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF &&
+	uint32_t at = *i ? *i + 1 : h[0] ? bucket[hash % h[0]] : 0;
+	for (bool last = *i ? chain[*i] & 1 : !at; !last; at++) {
+		ElfW(Sym) *s = &o->symbol[at];
+		last = chain[at] & 1;
+		*i = at;
+		if ((chain[at] | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF &&
 		    same(o->name + s->st_name, name))
-			fn(o, s, arg);
+			return s;
 	}
-}
-
-static void take_address(const struct object *o, ElfW(Sym) *symbol, uintptr_t *address)
-{
-	*address = o->base + symbol->st_value;
+	return NULL;
 }
 
 static uintptr_t address_in(const struct object *o, const char *name)
 {
-	uintptr_t address = 0;
-	each_definition(o, name, take_address, &address);
-	return address;
+	uint32_t i = 0;
+	const ElfW(Sym) *s = definition(o, name, &i);
+	return s ? o->base + s->st_value : 0;
 }
 
 /* False for an object without symbols to be found. */
@@ -158,33 +154,26 @@ static int look(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-static void widen(const struct object *o, ElfW(Sym) *symbol, uintptr_t *range)
-{
-	(void)o;
-	range[0] = hz_min(range[0], (uintptr_t)symbol);
-	range[1] = hz_max(range[1], (uintptr_t)(symbol + 1));
-}
-
-static void put_address(const struct object *o, ElfW(Sym) *symbol, uintptr_t *address)
-{
-	hz_store(&symbol->st_value, *address - o->base);
-}
-
 /* Whether libc's table says what ours does. */
 static bool redirect(void)
 {
-	uintptr_t range[2] = { UINTPTR_MAX, 0 }, ours;
-	if (!deep.libc.hash || !deep.ours.hash || deep.libc.code)
+	const struct object *libc = &deep.libc;
+	uintptr_t from = UINTPTR_MAX, to = 0, ours;
+	ElfW(Sym) *s;
+	if (!libc->hash || libc->code)
 		return false;
 	for (const char *n = family; *n; n = after(n))
-		each_definition(&deep.libc, n, widen, range);
-	range[0] &= ~(hz_os_page_bytes() - 1);
-	if (range[0] >= range[1] || !hz_os_commit((void *)range[0], range[1] - range[0]))
+		for (uint32_t i = 0; (s = definition(libc, n, &i));) {
+			from = hz_min(from, (uintptr_t)s & ~(hz_os_page_bytes() - 1));
+			to = hz_max(to, (uintptr_t)(s + 1));
+		}
+	if (from >= to || !hz_os_commit((void *)from, to - from))
 		return false;
 	for (const char *n = family; *n; n = after(n))
-		if ((ours = address_in(&deep.ours, n)))
-			each_definition(&deep.libc, n, put_address, &ours);
-	hz_os_seal((void *)range[0], range[1] - range[0]);
+		for (uint32_t i = 0; (s = definition(libc, n, &i));)
+			if ((ours = address_in(&deep.ours, n)))
+				hz_store(&s->st_value, ours - libc->base);
+	hz_os_seal((void *)from, to - from);
 	return true;
 }
 

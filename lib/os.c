@@ -120,21 +120,30 @@ size_t hz_os_page_bytes(void)
 }
 #endif
 
-static void *map(size_t bytes, int prot, int flags)
+static void *map(void *hint, size_t bytes, int prot, int flags)
 {
-	long ret = counted(&hz_os_counts.map, SYS_mmap, 0, (long)bytes, prot,
+	long ret = counted(&hz_os_counts.map, SYS_mmap, (long)hint, (long)bytes, prot,
 			   MAP_PRIVATE | MAP_ANONYMOUS | flags, -1);
 	return failed(ret) ? NULL : (void *)ret;
 }
 
 void *hz_os_reserve(size_t bytes)
 {
-	return map(bytes, PROT_NONE, MAP_NORESERVE);
+	return map(NULL, bytes, PROT_NONE, MAP_NORESERVE);
 }
 
 void *hz_os_map(size_t bytes)
 {
-	return map(bytes, PROT_READ | PROT_WRITE, 0);
+	return map(NULL, bytes, PROT_READ | PROT_WRITE, 0);
+}
+
+/* No MAP_FIXED_NOREPLACE: there are sandboxes that end a process for it. */
+bool hz_os_map_at(void *p, size_t bytes)
+{
+	void *got = map(p, bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE);
+	if (got && got != p)
+		hz_os_unmap(got, bytes);
+	return got == p && p;
 }
 
 bool hz_os_unmap(void *p, size_t bytes)

@@ -29,6 +29,9 @@ struct hz_lock {
 /* Address space, PROT_NONE and without reservation of memory; NULL when the
  * kernel refuses. */
 void *hz_os_reserve(size_t bytes);
+/* Zeroed read-write memory at addresses that nothing holds; false when the
+ * kernel refuses or somebody took them. */
+bool hz_os_map_at(void *p, size_t bytes);
 /* Zeroed read-write memory of its own mapping; NULL when refused. */
 void *hz_os_map(size_t bytes);
 /* Gives a mapping back; false when the kernel refuses (it stays mapped). */

@@ -256,10 +256,37 @@ static void metadata(long arg)
 	NEED(used - used2 == 5 * MIB + MIB / 2 + 64 && committed >= used);
 }
 
+/* Addresses that are not held may be somebody else's when their time comes. */
+static void taken(long held)
+{
+	uint32_t first, got;
+	/* The call that gives the place back, or nothing. */
+	hz_os_fault = (struct hz_os_fault){ .at = held ? 2 : 0 };
+	NEED(hz_arena_init(40 * MIB));
+	hz_os_fault = (struct hz_os_fault){ 0 };
+	struct hz_arena *a = hz_arenas[0];
+	NEED(a->held == held && hz_arena_grow(a, 7, &first, &got));
+	char *top = a->start + ((size_t)a->pages_top << HZ_PAGE_SHIFT);
+	unsigned char resident;
+	bool mapped = mincore(top, HZ_PAGE, &resident) == 0;
+	NEED(mapped == held);
+	errno = ELIBBAD;
+	if (held)
+		return;
+	NEED(mmap(top, HZ_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == top);
+	struct hz_arena was = *a;
+	NEED(!hz_arena_grow(a, 7, &first, &got) && a->pages_top == was.pages_top);
+	NEED(hz_arena_add(1000) && hz_arenas_count == 2);
+	NEED(hz_arena_grow(hz_arenas[1], 1000, &first, &got) && got >= 1000);
+	memset(hz_arenas[1]->start, 1, 1000 * HZ_PAGE);
+	NEED(munmap(top, HZ_PAGE) == 0 && hz_arena_grow(a, 7, &first, &got));
+	NEED(errno == ELIBBAD);
+}
+
 static void fork_mark(long refused)
 {
-	/* Calls of a start: reserve, commit, wipe on fork. */
-	hz_os_fault = (struct hz_os_fault){ .at = refused ? 3 : 0 };
+	/* Calls of a start: look for a place, leave it, commit, wipe on fork. */
+	hz_os_fault = (struct hz_os_fault){ .at = refused ? 4 : 0 };
 	NEED(hz_arena_init(8 * MIB));
 	hz_os_fault = (struct hz_os_fault){ 0 };
 	NEED((hz_fork_mark == NULL) == refused);
@@ -296,6 +323,8 @@ int main(void)
 		tell_status(status, k);
 	scene(grow_refused, 0, "a refused growth changes nothing, and works the next time");
 	scene(metadata, 0, "metadata: zeroed, aligned, disjoint, counted, refused and had again");
+	scene(taken, 0, "addresses are not held; a taken piece makes the arena full, no more");
+	scene(taken, 1, "addresses are held if they cannot be given back");
 	scene(fork_mark, 0, "the fork mark is zero in a child");
 	scene(fork_mark, 1, "without a fork mark metadata is the same");
 	return tap_done();

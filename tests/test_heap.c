@@ -459,8 +459,8 @@ static void *until_told(void *arg)
 static void forked(long no_mark)
 {
 	pthread_t thread[3];
-	/* The third call of a start asks for the mark; without, waiters notice. */
-	hz_os_fault.at = no_mark ? 3 : 0;
+	/* The fourth call of a start asks for the mark; without, waiters notice. */
+	hz_os_fault.at = no_mark ? 4 : 0;
 	hzw_free(hzw_malloc(1));
 	hz_os_fault.at = 0;
 	NEED((hz_fork_mark == NULL) == no_mark);
@@ -534,7 +534,7 @@ static void forked_inside(long which)
 	void *mine[60];
 	bool no_mark = which >= 100;
 	inside = which % 100;
-	hz_os_fault.at = no_mark ? 3 : 0;
+	hz_os_fault.at = no_mark ? 4 : 0;
 	for (size_t i = 0; i < COUNT_OF(mine); i++)
 		mine[i] = hzw_malloc(200);
 	hz_os_fault.at = 0;
