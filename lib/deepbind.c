@@ -2,31 +2,22 @@
 /*
  * deepbind.c - who looks into the C library first finds us there, too.
  *
- *   dlopen(plugin, RTLD_DEEPBIND)     the plugin's free would be libc's, and
- *        |                            libc's strdup gives it one of our blocks
- *        v
+ *   dlopen(plugin, RTLD_DEEPBIND)     its free would be libc's, libc's strdup
+ *        |                            gives it one of our blocks
  *   libc's symbol table, once:  malloc, free, ... -> ours
  *        |
- *        v
  *   the real dlopen, by a jump: its caller is still who called us
  *
- * What a plugin finds under the names of the malloc family is then the same
- * wherever it looks first; everything else about RTLD_DEEPBIND stays as it is.
- * Two alternatives were worse: dropping the flag binds names that the plugin
- * and the program both define to the program's, which is what the flag is
- * there to prevent; patching the plugin's relocations comes after its
- * constructors ran.  Where the table cannot be written, the flag is dropped.
+ * Everything else about RTLD_DEEPBIND stays as it is.  Dropping the flag would
+ * bind names that plugin and program share to the program's, and patching the
+ * plugin comes after its constructors; where libc's table cannot be written,
+ * the flag is dropped.  And the names by which a program that interposes malloc
+ * itself reaches libc's: its free would meet our posix_memalign's blocks.
  *
- * And the names __libc_malloc to __libc_pvalloc, by which a program that
- * interposes malloc itself reaches the C library's: were they not ours, its
- * free would meet our posix_memalign's blocks.
+ * Invariants: a process without such a dlopen pays one jump; table words are
+ * written whole and both values are right for other threads; nobody waits.
  *
- * Invariants: nothing happens in a process without such a dlopen, but the one
- * jump; a word of the table is written whole, so that other threads' look-ups
- * meet the old function or the new one, and both are right; nobody waits.
- *
- * Who may call: programs.  It refuses namespaces of their own (dlmopen): a
- * second C library there keeps its own heap.
+ * It refuses namespaces of their own (dlmopen): a C library there keeps its heap.
  */
 #include "api.h"
 
@@ -35,12 +26,14 @@
 #include <dlfcn.h>
 #include <link.h>
 
-static const char family[] = "malloc\0calloc\0realloc\0free\0cfree\0memalign\0aligned_alloc\0"
-			     "posix_memalign\0valloc\0pvalloc\0malloc_usable_size\0"
-			     "free_sized\0free_aligned_sized\0malloc_trim\0malloc_info\0"
-			     "malloc_stats\0mallinfo\0mallinfo2\0mallopt\0"
-			     "__libc_malloc\0__libc_calloc\0__libc_realloc\0__libc_free\0"
-			     "__libc_memalign\0__libc_valloc\0__libc_pvalloc\0";
+static const char family[][20] = {
+	"malloc", "calloc", "realloc", "free", "cfree", "memalign", "aligned_alloc",
+	"posix_memalign", "valloc", "pvalloc", "malloc_usable_size", "free_sized",
+	"free_aligned_sized", "malloc_trim", "malloc_info", "malloc_stats", "mallinfo",
+	"mallinfo2", "mallopt", "__libc_malloc", "__libc_calloc", "__libc_realloc",
+	"__libc_free", "__libc_memalign", "__libc_valloc", "__libc_pvalloc",
+};
+enum { COUNT = sizeof(family) / sizeof(*family) };
 
 /* A loaded object's dynamic symbols. */
 struct object {
@@ -56,22 +49,13 @@ typedef void *dlopen_fn(const char *path, int flags);
 static struct {
 	dlopen_fn *next; /* the real dlopen, or the next interposer's; release */
 	struct object ours, libc; /* written before next, by whoever; constant */
-	uint32_t state; /* CAS */
+	enum { NOT_YET, AT_WORK /* or in vain */, DONE } state; /* CAS */
 } deep;
-
-enum { NOT_YET, AT_WORK, DONE, REFUSED };
-
-static const char *after(const char *name)
-{
-	while (*name++)
-		;
-	return name;
-}
 
 static bool same(const char *a, const char *b)
 {
-	while (*a && *a == *b)
-		a++, b++;
+	for (; *a && *a == *b; a++, b++)
+		;
 	return *a == *b;
 }
 
@@ -107,30 +91,23 @@ static uintptr_t address_in(const struct object *o, const char *name)
 /* False for an object without symbols to be found. */
 static bool read_object(const struct dl_phdr_info *info, struct object *o)
 {
-	uintptr_t table[3] = { 0 };
-	*o = (struct object){ .base = info->dlpi_addr };
-	const ElfW(Phdr) *ph = info->dlpi_phdr, *end = ph + info->dlpi_phnum;
-	for (const ElfW(Phdr) *p = ph; p < end; p++) {
-		if (p->p_type != PT_DYNAMIC)
-			continue;
-		for (const ElfW(Dyn) *d = (const void *)(o->base + p->p_vaddr); d->d_tag; d++) {
-			/* Relocated by most loaders, not for all objects. */
-			uintptr_t at = d->d_un.d_ptr + (d->d_un.d_ptr < o->base ? o->base : 0);
-			if (d->d_tag == DT_SYMTAB)
-				table[0] = at;
-			else if (d->d_tag == DT_STRTAB)
-				table[1] = at;
-			else if (d->d_tag == DT_GNU_HASH)
-				table[2] = at;
-		}
+	uintptr_t base = info->dlpi_addr, symbols = 0, names = 0, hash = 0;
+	const ElfW(Phdr) *ph = info->dlpi_phdr, *end = ph + info->dlpi_phnum, *p = ph;
+	while (p < end && p->p_type != PT_DYNAMIC)
+		p++;
+	for (const ElfW(Dyn) *d = (const void *)(base + p->p_vaddr); p < end && d->d_tag; d++) {
+		/* Relocated by most loaders, not for all objects. */
+		uintptr_t at = d->d_un.d_ptr + (d->d_un.d_ptr < base ? base : 0);
+		symbols = d->d_tag == DT_SYMTAB ? at : symbols;
+		names = d->d_tag == DT_STRTAB ? at : names;
+		hash = d->d_tag == DT_GNU_HASH ? at : hash;
 	}
-	for (const ElfW(Phdr) *p = ph; p < end; p++)
-		if (p->p_type == PT_LOAD && table[0] - o->base - p->p_vaddr < p->p_memsz)
+	*o = (struct object){ base, (ElfW(Sym) *)symbols, (const char *)names,
+			      (const uint32_t *)hash, false };
+	for (p = ph; p < end; p++)
+		if (p->p_type == PT_LOAD && symbols - base - p->p_vaddr < p->p_memsz)
 			o->code = p->p_flags & PF_X;
-	o->symbol = (ElfW(Sym) *)table[0];
-	o->name = (const char *)table[1];
-	o->hash = (const uint32_t *)table[2];
-	return table[0] && table[1] && table[2];
+	return symbols && names && hash;
 }
 
 /* In the order of loading: the program, what is preloaded, what they need.
@@ -162,16 +139,16 @@ static bool redirect(void)
 	ElfW(Sym) *s;
 	if (!libc->hash || libc->code)
 		return false;
-	for (const char *n = family; *n; n = after(n))
-		for (uint32_t i = 0; (s = definition(libc, n, &i));) {
+	for (size_t n = 0; n < COUNT; n++)
+		for (uint32_t i = 0; (s = definition(libc, family[n], &i));) {
 			from = hz_min(from, (uintptr_t)s & ~(hz_os_page_bytes() - 1));
 			to = hz_max(to, (uintptr_t)(s + 1));
 		}
 	if (from >= to || !hz_os_commit((void *)from, to - from))
 		return false;
-	for (const char *n = family; *n; n = after(n))
-		for (uint32_t i = 0; (s = definition(libc, n, &i));)
-			if ((ours = address_in(&deep.ours, n)))
+	for (size_t n = 0; n < COUNT; n++)
+		for (uint32_t i = 0; (s = definition(libc, family[n], &i));)
+			if ((ours = address_in(&deep.ours, family[n])))
 				hz_store(&s->st_value, ours - libc->base);
 	hz_os_seal((void *)from, to - from);
 	return true;
@@ -186,11 +163,11 @@ HZ_EXPORT void *dlopen(const char *path, int flags)
 		next = (dlopen_fn *)found;
 		hz_store_release(&deep.next, next);
 	}
-	uint32_t state = NOT_YET;
+	__typeof(deep.state) state = NOT_YET;
 	if (unlikely(flags & RTLD_DEEPBIND) &&
 	    __atomic_compare_exchange_n(&deep.state, &state, AT_WORK, false, __ATOMIC_ACQUIRE,
 					__ATOMIC_ACQUIRE)) {
-		state = redirect() ? DONE : REFUSED;
+		state = redirect() ? DONE : AT_WORK;
 		hz_store_release(&deep.state, state);
 	}
 	if (state != DONE)
@@ -199,12 +176,9 @@ HZ_EXPORT void *dlopen(const char *path, int flags)
 }
 
 /* The C library's own names of the same. */
-#define ALIAS(type, name, parameters, ...)     \
+#define ALIAS(type, name, parameters, ...)       \
 	HZ_EXPORT type __libc_##name parameters; \
-	HZ_EXPORT type __libc_##name parameters  \
-	{                                        \
-		return name(__VA_ARGS__);        \
-	}
+	HZ_EXPORT type __libc_##name parameters { return name(__VA_ARGS__); }
 
 ALIAS(void *, malloc, (size_t n), n)
 ALIAS(void *, calloc, (size_t count, size_t each), count, each)
