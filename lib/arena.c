@@ -40,9 +40,6 @@ enum {
 	/* The first commit of heap: enough for a small program, little enough
 	 * to be harmless under mlockall. */
 	FIRST_HEAP_BYTES = 1 << 20,
-	/* Committed run records: one for so many pages of committed heap, the
-	 * length of the shortest slabs but two; untouched ones are not resident. */
-	PAGES_PER_RECORD = 4,
 	/* One run record per page at worst: the address space they may take. */
 	RUN_BYTES_PER_PAGE = 128,
 	/* Room beside addresses that are not held, where the kernel will put the
@@ -190,7 +187,7 @@ bool hz_arena_grow(struct hz_arena *a, size_t pages, uint32_t *first, uint32_t *
 	size_t want = hz_min(hz_max(step >> HZ_PAGE_SHIFT, pages), left);
 	/* Records for the new pages come first: memory that later is cut finer
 	 * must not need the kernel, which may refuse by then. */
-	size_t records = (a->pages_top + want) / PAGES_PER_RECORD * RUN_BYTES_PER_PAGE;
+	size_t records = (a->pages_top + want) / HZ_LANE_RECORD_PAGES * RUN_BYTES_PER_PAGE;
 	if (!commit_runs(a, a->base + FIRST_META_BYTES + records))
 		return false;
 	bool done = a->pages_top == 0 && want <= FIRST_HEAP_BYTES >> HZ_PAGE_SHIFT &&

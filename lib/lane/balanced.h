@@ -50,6 +50,9 @@ enum {
 	/* Commit step of the arena: not more, because under mlockall a step
 	 * becomes resident at once. */
 	HZ_LANE_COMMIT_BYTES = 2 << 20,
+	/* Committed run records: one for so many pages of committed heap, the
+	 * length of the shortest slabs but two; untouched ones are not resident. */
+	HZ_LANE_RECORD_PAGES = 4,
 
 	/* Former slabs kept whole in lists by length whatever the heap's size,
 	 * and their part of the heap.  Random replacement of blocks to 128 KiB

@@ -34,6 +34,8 @@ enum {
 	HZ_LANE_BATCH_BYTES = 64 << 10,
 
 	HZ_LANE_COMMIT_BYTES = 2 << 20,
+	/* Slabs are shorter, so records are more. */
+	HZ_LANE_RECORD_PAGES = 2,
 
 	/* Former slabs are recycled as in balanced: the same pages again. */
 	HZ_LANE_STOCK_BYTES = 1 << 20,
