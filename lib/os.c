@@ -218,6 +218,7 @@ size_t hz_os_address_limit(void)
 {
 	struct rlimit limit;
 	long ret = call(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0);
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) the kernel wrote it */
 	if (failed(ret) || limit.rlim_cur == RLIM_INFINITY)
 		return SIZE_MAX;
 	return limit.rlim_cur;
@@ -304,6 +305,7 @@ bool hz_os_file_id(int fd, uint64_t id[2])
 	struct stat st;
 	if (failed(call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0)))
 		return false;
+	/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) the kernel wrote it */
 	id[0] = st.st_dev;
 	id[1] = st.st_ino;
 	return true;
@@ -332,6 +334,7 @@ void hz_os_program(char *name, size_t n)
 		from--;
 	size_t used = 0;
 	for (; from < end && used + 1 < n; from++)
+		/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) the kernel wrote it */
 		name[used++] = path[from];
 	if (!used)
 		name[used++] = '-';

@@ -54,7 +54,7 @@ END
 $CC -O1 -o "$work/hello" "$work/hello.c"
 # The smallest of several: the kernel maps neighbouring file pages as it pleases.
 smallest() {
-	for i in 1 2 3 4 5 6 7 8 9; do
+	for _ in 1 2 3 4 5 6 7 8 9; do
 		LD_PRELOAD=$1 "$work/hello"
 	done | sort -n | head -1
 }

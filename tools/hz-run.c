@@ -57,6 +57,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static void refuse(const char *f
 	fputs("hz-run: ", stderr);
 	vfprintf(stderr, format, args);
 	fputc('\n', stderr);
+	va_end(args);
 	exit(REFUSED);
 }
 

@@ -334,6 +334,7 @@ static bool read_dynamic(struct image *m, uint64_t base, struct dynamic *d)
 		return false;
 	const Elf64_Phdr *dyn = NULL, *first = NULL;
 	for (int i = 0; i < h.e_phnum; i++) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) read above */
 		if (ph[i].p_type == PT_DYNAMIC)
 			dyn = &ph[i];
 		if (ph[i].p_type == PT_LOAD && (!first || ph[i].p_vaddr < first->p_vaddr))

@@ -126,7 +126,8 @@ static int top_classes(const struct account *a, int *out, int most)
 
 void show_json(FILE *to, const struct image *m, const struct account *a, int top)
 {
-	int order[CLASSES_MAX], n = top_classes(a, order, top < CLASSES_MAX ? top : CLASSES_MAX);
+	int order[CLASSES_MAX] = { 0 };
+	int n = top_classes(a, order, top < CLASSES_MAX ? top : CLASSES_MAX);
 	fprintf(to, "{\"pid\":%d,\"name\":\"", m->pid);
 	text(to, m->name);
 	fprintf(to, "\",\"library\":\"");
@@ -248,7 +249,8 @@ void show_text(FILE *to, const struct image *m, const struct account *a, int top
 	static const char *const buckets[OCCUPANCIES] = { "0", "1-25", "25-50", "50-75", "75-100" };
 	char b1[32], b2[32], b3[32];
 	uint64_t rss = a->rss.rss, other = rss > a->resident ? rss - a->resident : 0;
-	int order[CLASSES_MAX], n = top_classes(a, order, top < CLASSES_MAX ? top : CLASSES_MAX);
+	int order[CLASSES_MAX] = { 0 };
+	int n = top_classes(a, order, top < CLASSES_MAX ? top : CLASSES_MAX);
 	uint64_t pages[OCCUPANCIES] = { 0 }, all = 0;
 	fprintf(to, "%s", m->pid ? "" : "core of ");
 	if (m->pid)
