@@ -218,8 +218,7 @@ size_t hz_os_address_limit(void)
 {
 	struct rlimit limit;
 	long ret = call(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0);
-	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) the kernel wrote it */
-	if (failed(ret) || limit.rlim_cur == RLIM_INFINITY)
+	if (failed(ret) || limit.rlim_cur == RLIM_INFINITY) /* NOLINT: the kernel wrote it */
 		return SIZE_MAX;
 	return limit.rlim_cur;
 }
@@ -305,8 +304,7 @@ bool hz_os_file_id(int fd, uint64_t id[2])
 	struct stat st;
 	if (failed(call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0)))
 		return false;
-	/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) the kernel wrote it */
-	id[0] = st.st_dev;
+	id[0] = st.st_dev; /* NOLINT: the kernel wrote it */
 	id[1] = st.st_ino;
 	return true;
 }
@@ -334,8 +332,7 @@ void hz_os_program(char *name, size_t n)
 		from--;
 	size_t used = 0;
 	for (; from < end && used + 1 < n; from++)
-		/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) the kernel wrote it */
-		name[used++] = path[from];
+		name[used++] = path[from]; /* NOLINT: the kernel wrote it */
 	if (!used)
 		name[used++] = '-';
 	name[used] = 0;

@@ -123,9 +123,9 @@ static void read_counts(struct walk *w)
 			*runs[i].to = v;
 	a->waste_built = n->waste_built != 0;
 	for (unsigned c = 0; a->waste_built && c < n->waste_classes; c++) {
-		if (read_number(w, w->o.waste + c * n->waste_size + n->waste_req, &v))
+		if (read_number(w, w->o.waste + (uint64_t)c * n->waste_size + n->waste_req, &v))
 			a->waste_req += v;
-		if (read_number(w, w->o.waste + c * n->waste_size + n->waste_alloc, &v))
+		if (read_number(w, w->o.waste + (uint64_t)c * n->waste_size + n->waste_alloc, &v))
 			a->waste_alloc += v;
 	}
 }

@@ -54,8 +54,8 @@ static uint64_t read_magazines(struct walk *w, const uint8_t *heap)
 		return 0;
 	}
 	for (unsigned c = 0; c < n->classes; c++) {
-		uint64_t array = number(heap + n->heap_array + 8 * c, 8);
-		uint64_t top = number(tls + n->tls_mag + c * n->mag_size + n->mag_top, 8);
+		uint64_t array = number(heap + n->heap_array + 8ULL * c, 8);
+		uint64_t top = number(tls + n->tls_mag + (uint64_t)c * n->mag_size + n->mag_top, 8);
 		uint64_t k = (top - array) / 8;
 		if (!array || top <= array || k > n->mag_rounds)
 			continue;

@@ -9,7 +9,6 @@ cd "$abs_builddir" || exit 99
 
 include="-DHAVE_CONFIG_H -I. -iquote lib -iquote $abs_srcdir/lib -I$abs_srcdir/include -D_GNU_SOURCE="
 # The library with every box and every assertion; the tools as Makefile.am compiles them.
-# shellcheck disable=SC2089  # the quotes are for the compiler
 library="$include -DHZ_LANE_H=\"../tests/lane_whitebox.h\" -DHZ_PREFIX=hzw_ -DHZ_WASTE=1
 	-DHZ_OBSERVE_BOXES=15"
 tools="$include -DHZ_LANE_H=\"../tests/lane_whitebox.h\" -DHZ_PREFIX=hzw_ -DHZ_LIBDIR=\"/usr/lib\""
@@ -20,7 +19,6 @@ each() {
 	shift
 	for source in "$abs_srcdir"/lib/*.c "$abs_srcdir"/tools/*.c; do
 		case $source in */lib/*) flags=$library ;; *) flags=$tools ;; esac
-		# shellcheck disable=SC2090
 		"$@" "$source" $flags 2>&1
 	done >"$work/found"
 	! grep -q -E '(warning|error|style|performance|portability):' "$work/found"

@@ -26,7 +26,7 @@ with() {
 with eatmydata eatmydata
 with faketime faketime -f '+0s'
 if have fakeroot; then
-	is "$(LD_PRELOAD=$HZ_SO fakeroot sh -c "id -u; $job" | sed 1d | grep done)" "done" \
+	is "$(LD_PRELOAD=$HZ_SO fakeroot sh -c "id -u; $job" | sed 1d | grep "done")" "done" \
 		"A11 under fakeroot"
 else
 	skip "A11 fakeroot is not installed"

@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# arm64.sh - cross-built for arm64 and tested under qemu-user. What looks at the machine itself
+# (ptrace, strace, counted instructions, resident memory) says nothing there and is left out.
+
+. "${srcdir:-$(dirname "$0")/../..}/tests/lib.sh"
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES HZ_SO HZ_LANES HZ_CPPFLAGS HZ_CFLAGS
+host=aarch64-linux-gnu
+have $host-gcc || skip_all "no $host-gcc here (Debian: gcc-$host libc6-dev-arm64-cross)"
+case $(uname -m) in aarch64) skip_all "this is an arm64 machine: make check" ;; esac
+
+mkdir "$work/build"
+cd "$work/build" || exit 99
+("$(vpath_source)/configure" -q --host=$host --build="$(uname -m)-linux-gnu" --enable-werror &&
+	$MAKE -s && $MAKE -s check TESTS=) >"$work/log" 2>&1
+ok $? "the libraries, the tools and the test programs build"
+[ "$tap_bad" -eq 0 ] || grep -E 'error|\*\*\*' "$work/log" | head -20 | note
+for so in .libs/libhz*.so.0; do
+	is "$($host-readelf -h "$so" | sed -n 's/.*Machine: *//p')" AArch64 "$(basename "$so")"
+	is "$($host-readelf -dW "$so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | xargs)" libc.so.6 \
+		"needs the C library only"
+done
+is "$($host-nm -D --undefined-only .libs/libhz.so.0 | grep -c __aarch64_)" 0 "no outlined atomics"
+
+qemu=$(command -v qemu-aarch64 || command -v qemu-aarch64-static) || {
+	skip "no qemu-user here"
+	done_testing
+}
+root=/usr/$host
+# Programs of the suite that do not trace, exec or measure.
+for test in api_conformance api_faces api_info api_random fork_basic fork_chain fork_stdio \
+	hazard_first hazard_nothreads model_remote stress_threads \
+	test_arena test_class test_heap test_large test_observe test_remote test_run test_slab \
+	thread_ctor_join thread_exit_reuse thread_keys thread_late_free thread_pipeline \
+	thread_storm thread_tsd; do
+	[ -f "tests/$test" ] || { fail "$test was not built"; continue; }
+	env abs_srcdir="$abs_srcdir" abs_builddir="$PWD" HZ_SO="$PWD/.libs/libhz.so.0" \
+		timeout 300 "$qemu" -L $root -E LD_LIBRARY_PATH="$PWD/.libs" "tests/$test" >"$work/out" 2>&1
+	status=$?
+	if [ $status = 77 ] || grep -q '^1\.\.0' "$work/out"; then
+		skip "$test: $(grep -m 1 -i skip "$work/out")"
+	else
+		[ $status = 0 ] && ! grep -q '^not ok' "$work/out" && grep -q '^ok\|^1\.\.' "$work/out"
+		ok $? "$test ($(grep -c '^ok' "$work/out") ok)"
+		grep '^not ok' "$work/out" | head -5 | note
+		[ $status = 0 ] || { note "exit code $status"; tail -5 "$work/out" | note; }
+	fi
+done
+
+done_testing
