@@ -13,9 +13,8 @@
  * grows.  Commit steps are small (HZ_LANE_COMMIT_BYTES): under mlockall a step
  * is resident at once, and under RLIMIT_DATA it is charged.
  *
- * Addresses are not held where that can be avoided, for limits count them and
- * mlockall without privilege is refused: their place is found, with room on
- * both sides for what the program maps itself, and given back; committing maps
+ * Addresses are not held, for limits and mlockall count them: their place is found,
+ * with room beside it for the program's mappings, and given back; committing maps
  * it piece by piece.  An arena that finds its next piece taken is full.
  *
  * Committed ranges stay read-write for ever, so the rest of the reservation
@@ -42,9 +41,8 @@ enum {
 	FIRST_HEAP_BYTES = 1 << 20,
 	/* One run record per page at worst: the address space they may take. */
 	RUN_BYTES_PER_PAGE = 128,
-	/* Room beside addresses that are not held, where the kernel will put the
-	 * program's mappings: 256 GiB, as a shift.  With more the heap would leave
-	 * the half terabyte in which race detectors expect it. */
+	/* Room for the program's mappings, as a shift: 256 GiB.  With more the heap
+	 * would leave the half terabyte in which race detectors expect it. */
 	ROOM_SHIFT = 38,
 	/* Reservations end on a multiple of the largest kernel page. */
 	GRAIN = 64 << 10,
@@ -218,11 +216,10 @@ bool hz_arena_init(size_t bytes)
 		arena.limit_bytes = SIZE_MAX;
 		return false;
 	}
-	while (!commit_runs(a, a->base + FIRST_META_BYTES)) {
-		if (a->held)
-			return false;
+	if (!commit_runs(a, a->base + FIRST_META_BYTES)) {
 		arena.hold = true;
-		if (!reserve_ladder(a, bytes, HZ_LANE_ARENA_MIN_BYTES))
+		if (a->held || !reserve_ladder(a, bytes, HZ_LANE_ARENA_MIN_BYTES) ||
+		    !commit_runs(a, a->base + FIRST_META_BYTES))
 			return false;
 	}
 	size_t mark = hz_os_page_bytes();

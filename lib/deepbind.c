@@ -8,16 +8,13 @@
  *        |
  *   the real dlopen, by a jump: its caller is still who called us
  *
- * Everything else about RTLD_DEEPBIND stays as it is.  Dropping the flag would
- * bind names that plugin and program share to the program's, and patching the
- * plugin comes after its constructors; where libc's table cannot be written,
- * the flag is dropped.  And the names by which a program that interposes malloc
- * itself reaches libc's: its free would meet our posix_memalign's blocks.
+ * The flag means the same as before for all other names; it is dropped where
+ * libc's table cannot be written.  And libc's own names for malloc are ours:
+ * the free of a program that wraps them would meet our posix_memalign's blocks.
  *
- * Invariants: a process without such a dlopen pays one jump; table words are
- * written whole and both values are right for other threads; nobody waits.
- *
- * It refuses namespaces of their own (dlmopen): a C library there keeps its heap.
+ * Invariants: other processes pay one jump; words of the table are written whole
+ * and old and new are both right for other threads; nobody waits.
+ * It refuses namespaces (dlmopen): a C library there keeps its own heap.
  */
 #include "api.h"
 
@@ -27,11 +24,11 @@
 #include <link.h>
 
 static const char family[][20] = {
-	"malloc", "calloc", "realloc", "free", "cfree", "memalign", "aligned_alloc",
-	"posix_memalign", "valloc", "pvalloc", "malloc_usable_size", "free_sized",
-	"free_aligned_sized", "malloc_trim", "malloc_info", "malloc_stats", "mallinfo",
-	"mallinfo2", "mallopt", "__libc_malloc", "__libc_calloc", "__libc_realloc",
-	"__libc_free", "__libc_memalign", "__libc_valloc", "__libc_pvalloc",
+	"malloc", "calloc", "realloc", "free", "cfree", "memalign", "aligned_alloc", "valloc",
+	"pvalloc", "posix_memalign", "malloc_usable_size", "malloc_trim", "malloc_info",
+	"malloc_stats", "mallinfo", "mallinfo2", "mallopt", "free_sized", "free_aligned_sized",
+	"__libc_malloc", "__libc_calloc", "__libc_realloc", "__libc_free", "__libc_memalign",
+	"__libc_valloc", "__libc_pvalloc",
 };
 enum { COUNT = sizeof(family) / sizeof(*family) };
 
@@ -44,20 +41,11 @@ struct object {
 	bool code; /* the tables lie in a segment that is executed */
 };
 
-typedef void *dlopen_fn(const char *path, int flags);
-
 static struct {
-	dlopen_fn *next; /* the real dlopen, or the next interposer's; release */
+	void *(*next)(const char *path, int flags); /* the real one; release */
 	struct object ours, libc; /* written before next, by whoever; constant */
 	enum { NOT_YET, AT_WORK /* or in vain */, DONE } state; /* CAS */
 } deep;
-
-static bool same(const char *a, const char *b)
-{
-	for (; *a && *a == *b; a++, b++)
-		;
-	return *a == *b;
-}
 
 /* The definition of a name behind number *i, 0 for the first: there may be one
  * for each of several versions.  NULL after the last. */
@@ -74,8 +62,10 @@ static ElfW(Sym) *definition(const struct object *o, const char *name, uint32_t 
 		ElfW(Sym) *s = &o->symbol[at];
 		last = chain[at] & 1;
 		*i = at;
-		if ((chain[at] | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF &&
-		    same(o->name + s->st_name, name))
+		const char *a = o->name + s->st_name, *b = name;
+		while (*a && *a == *b)
+			a++, b++;
+		if ((chain[at] | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF && *a == *b)
 			return s;
 	}
 	return NULL;
@@ -112,11 +102,10 @@ static bool read_object(const struct dl_phdr_info *info, struct object *o)
 
 /* In the order of loading: the program, what is preloaded, what they need.
  * next: the dlopen behind ours, 1 when ours was seen. */
-static int look(struct dl_phdr_info *info, size_t size, void *arg)
+static int look(struct dl_phdr_info *info, size_t size __attribute__((unused)), void *arg)
 {
 	struct object o;
 	uintptr_t *next = arg;
-	(void)size;
 	if (!read_object(info, &o))
 		return 0;
 	uintptr_t found = address_in(&o, "dlopen");
@@ -156,12 +145,10 @@ static bool redirect(void)
 
 HZ_EXPORT void *dlopen(const char *path, int flags)
 {
-	dlopen_fn *next = hz_load_acquire(&deep.next);
+	uintptr_t next = (uintptr_t)hz_load_acquire(&deep.next);
 	if (!next) {
-		uintptr_t found = 0;
-		dl_iterate_phdr(look, &found);
-		next = (dlopen_fn *)found;
-		hz_store_release(&deep.next, next);
+		dl_iterate_phdr(look, &next);
+		hz_store_release(&deep.next, (__typeof(deep.next))next);
 	}
 	__typeof(deep.state) state = NOT_YET;
 	if (unlikely(flags & RTLD_DEEPBIND) &&
@@ -172,7 +159,7 @@ HZ_EXPORT void *dlopen(const char *path, int flags)
 	}
 	if (state != DONE)
 		flags &= ~RTLD_DEEPBIND;
-	return next(path, flags);
+	return ((__typeof(deep.next))next)(path, flags);
 }
 
 /* The C library's own names of the same. */
