@@ -73,8 +73,7 @@ struct hz_heap_counts { /* its thread, relaxed; readers add heaps up */
 	uint64_t taken; /* blocks out of slabs; thread, of the shared heap its lock */
 	uint64_t returned, closed_blocks; /* back into slabs: its lock; being slabs: thread */
 	uint64_t epochs, decays, decayed, shrunk; /* idle magazines: flushed, blocks, halved */
-	uint64_t refills_inbox, refills_slabs; /* of refills: from the inbox, from own slabs */
-	uint64_t drained_for; /* blocks that other threads drained into its slabs; its lock */
+	uint64_t refills_inbox, refills_slabs, drained_for; /* from there; blocks by others, its lock */
 };
 
 struct hz_heap {

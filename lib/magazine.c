@@ -372,10 +372,9 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 	if (hz_inbox_any(&h->inbox)) {
 		hz_mag_drain(h);
 		void *p = pop(m);
-		if (p) {
-			hz_bump(&h->counts.refills_inbox, 1);
+		hz_bump(&h->counts.refills_inbox, p != NULL);
+		if (p)
 			return p;
-		}
 	}
 	if (!h->array[c]) {
 		if (!resize(h, c, rounds_start(c)))

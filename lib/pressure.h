@@ -52,7 +52,6 @@ static inline struct hz_run *hz_pressure_run(size_t pages, size_t align, enum hz
 
 /* Events, for reports: any thread, relaxed. */
 struct hz_pressure_counts {
-	uint64_t ticks, purged_pages, events;
-	uint64_t aged; /* ticks that aged and purged; the others came too soon */
+	uint64_t ticks, aged, purged_pages, events; /* aged: ticks that did not come too soon */
 };
 extern struct hz_pressure_counts hz_pressure_counts;

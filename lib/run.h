@@ -128,8 +128,7 @@ struct hz_run_counts {
 	size_t clean_pages;
 	size_t large_pages;
 	size_t peak_pages; /* recent peak of used_pages, decays by pressure.c */
-	size_t reused, fresh, grown; /* runs that came dirty, clean, by growth */
-	size_t stock; /* of the reused: former slabs, whole */
+	size_t reused, stock, fresh, grown; /* runs: dirty, of these whole slabs; clean; growth */
 	size_t now_ms; /* last time anybody looked at the clock */
 };
 extern struct hz_run_counts hz_run_counts;

@@ -22,10 +22,10 @@ file_of() {
 	esac
 }
 names=
-twins=$(sed -n 's/^OBSERVE_TRUE = //p' "$abs_builddir/Makefile")
+twins=$(sed -n 's/^# *define HZ_OBSERVE_BUILT //p' "$abs_builddir/config.h")
 for lane in $HZ_LANES; do
 	names="$names $lane"
-	if [ "$twins" = '#' ]; then continue; fi
+	if [ "$twins" = 0 ]; then continue; fi
 	case $lane in
 		balanced) names="$names observe" ;;
 		*) names="$names $lane-observe" ;;
