@@ -424,12 +424,8 @@ static void settle_lost(void)
 	hz_store_release(hz_fork_mark, HZ_MARK_WHOLE);
 }
 
-void hz_heap_forked(void)
+static void recover(void)
 {
-	if (hz_fork_mark && hz_load(hz_fork_mark) == HZ_MARK_LOST) {
-		settle_lost();
-		return;
-	}
 	/* On the page that a fork wipes, for no child to find it taken. */
 	uint32_t no = 0, *recovering = hz_fork_mark ? hz_fork_mark + 1 : &heaps.forking;
 	if (!__atomic_compare_exchange_n(recovering, &no, 1, false, __ATOMIC_ACQUIRE,
@@ -461,8 +457,8 @@ void hz_heap_forked(void)
 		for (struct hz_heap *h = heaps.all; h; h = h->next) {
 			repair(h);
 			if (h == hz_tls.heap)
-				continue;
-			if (first || h->state == HZ_HEAP_IDLE)
+				h->state = HZ_HEAP_LIVE; /* LOST if it forked unsettled */
+			else if (first || h->state == HZ_HEAP_IDLE)
 				orphan(h);
 			else
 				h->state = HZ_HEAP_LOST;
@@ -472,6 +468,15 @@ void hz_heap_forked(void)
 			hz_store_release(hz_fork_mark, first ? HZ_MARK_WHOLE : HZ_MARK_LOST);
 	}
 	hz_store_release(recovering, 0);
+}
+
+void hz_heap_forked(void)
+{
+	if (!hz_fork_mark || hz_load(hz_fork_mark) != HZ_MARK_LOST)
+		recover();
+	/* Also when a new thread was recovering it: before this one gets a heap. */
+	if (hz_fork_mark && hz_load(hz_fork_mark) == HZ_MARK_LOST)
+		settle_lost();
 }
 
 /* Observation. */

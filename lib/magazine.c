@@ -172,7 +172,7 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 			s = hz_run_of(p);
 			if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
 				hz_die("free", p, HZ_WHY_FREE_PAGE);
-			if (hz_load(&s->owner) != h->tag) {
+			if (hz_load_acquire(&s->owner) != h->tag) {
 				blocks[strays++] = p;
 				s = NULL;
 				continue;
@@ -326,8 +326,12 @@ static void fill(struct hz_heap *h, unsigned c, size_t want, struct hz_heap **la
 			hz_bump(&h->counts.opened, 1);
 		}
 		hz_lock(&h->lock);
-		got = hz_slab_take(s, a + 1, want);
-		hz_shelf_place(shelf, s);
+		/* Adopted, it was in no lock's care for a moment: who freed its last
+		 * block into h meanwhile has closed it. */
+		if (likely(hz_load(&s->state) == HZ_RUN_SLAB && hz_load(&s->owner) == h->tag)) {
+			got = hz_slab_take(s, a + 1, want);
+			hz_shelf_place(shelf, s);
+		}
 		hz_unlock(&h->lock);
 	}
 	h->tls->mag[c].top = a + got;

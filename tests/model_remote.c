@@ -41,6 +41,7 @@ enum breach {
 	FLUSH_NO_OWNER,     /* flush believes the tag and not the slab's owner */
 	DRAIN_NO_OWNER,     /* draining for another believes the inbox */
 	ADOPT_NO_LOCK,      /* a slab is adopted without the idle heap's lock */
+	TAKE_BLINDLY,       /* who adopted a slab takes from it without a look */
 	TAKE_NO_XCHG,       /* the inbox is read and cleared in two steps */
 	BREACHES,
 };
@@ -56,6 +57,7 @@ static const char *const breach_name[BREACHES] = {
 	"flush does not check the owner",
 	"drain does not check the owner",
 	"adoption without the lock",
+	"an adopted slab is not looked at again",
 	"inbox taken in two steps",
 };
 
@@ -448,6 +450,8 @@ static int step_adopt(struct state *s, struct thread_state *t, unsigned me)
 		if (breach == ADOPT_NO_LOCK && s->lock[h] != NOBODY)
 			violated("a slab changes hands under somebody's lock");
 		s->owner[t->reg] = t->heap;
+		if (count(s->bits[t->reg]) < 2)
+			t->adopted = 2; /* a block of it is out: it may be closed */
 		t->place = ADOPT_UNLOCK;
 		return DONE;
 	default: /* ADOPT_UNLOCK */
@@ -481,6 +485,8 @@ static int step_malloc(struct state *s, struct thread_state *t, unsigned me)
 		t->place = MALLOC_REFILL_LOCKED;
 		return DONE;
 	default: /* MALLOC_REFILL_LOCKED */
+		if (t->adopted == 2 && count(s->bits[t->reg]) == 2 && breach == TAKE_BLINDLY)
+			violated("blocks taken from a slab that was closed");
 		for (unsigned slab = 0; slab < SLABS; slab++)
 			if (s->owner[slab] == h && !s->magazine[h]) {
 				s->magazine[h] = s->bits[slab];
