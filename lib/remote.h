@@ -86,7 +86,7 @@ void hz_inbox_push(struct hz_inbox *inbox, struct hz_batch *batch);
 
 static inline bool hz_inbox_any(const struct hz_inbox *inbox)
 {
-	return hz_load(&inbox->head) != NULL;
+	return hz_load_seq(&inbox->head) != NULL;
 }
 
 static inline struct hz_batch *hz_inbox_take(struct hz_inbox *inbox)
