@@ -123,8 +123,8 @@ def account():
     left, width, top, step = 226, 430, 58, 66
     scale = width / max(e["resident_bytes"] for e in seen.values())
     body = [text(16, 26, "Where is it? The resident heap of three programs, by cause", "bold"),
-            text(16, 44, "hz-stat, from outside; the black mark is what the program asked for "
-                         "and holds", "small")]
+            text(16, 44, "hz-stat, from outside; the upright mark is what the program "
+                         "asked for and holds", "small")]
     for i, (name, what, why) in enumerate(PROGRAMS):
         entry, x, y = seen[name], left, top + i * step
         body += [text(left - 12, y + 18, what, anchor="end"),
@@ -215,8 +215,8 @@ def architecture():
     body = [text(16, 26, "One malloc, one free", "bold"),
             text(16, 44, "left: a thread's own way; right: blocks that another thread frees", "small")]
     body += box(40, 62, 300, 78, "magazine, one per class and thread", (
-        "malloc pops, free pushes: about 14 and 20",
-        "instructions, no lock, no atomic operation"), "hot")
+        "malloc pops, free pushes: 15 and 20 instructions,",
+        "no lock, no atomic operation"), "hot")
     body += box(40, 186, 300, 78, "heap: slabs with room", (
         "full and empty magazines are exchanged for",
         "many blocks at once, under the heap's lock"))
