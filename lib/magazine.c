@@ -373,9 +373,13 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 	struct hz_mag *m = &h->tls->mag[c];
 	hz_heap_tick(h);
 	hz_bump(&h->counts.refills, 1);
+	/* What the tick gave away may have come back: fill() wants it empty. */
+	void *p = pop(m);
+	if (unlikely(p))
+		return p;
 	if (hz_inbox_any(&h->inbox)) {
 		hz_mag_drain(h);
-		void *p = pop(m);
+		p = pop(m);
 		hz_bump(&h->counts.refills_inbox, p != NULL);
 		if (p)
 			return p;
@@ -396,7 +400,7 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 		fill_whole(h, c, want);
 	else
 		fill(h, c, want, late);
-	void *p = pop(m);
+	p = pop(m);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
 	for (struct hz_heap **o = late; unlikely(*o); o++)

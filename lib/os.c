@@ -102,7 +102,8 @@ static bool refused(void)
 
 static long counted(uint64_t *count, long nr, long a, long b, long c, long d, long e)
 {
-	long ret = refused() ? -12 : call(nr, a, b, c, d, e, 0);
+	long ret = refused() ? -(hz_os_fault.error ? hz_os_fault.error : ENOMEM)
+			     : call(nr, a, b, c, d, e, 0);
 	hz_add(failed(ret) ? &hz_os_counts.refused : count, 1);
 	return ret;
 }

@@ -98,6 +98,7 @@ extern struct hz_os_counts hz_os_counts; /* any thread, relaxed adds */
  * fails, and with `on` all after it.  0 switches the fault off. */
 struct hz_os_fault {
 	uint64_t seen, at;
+	int error; /* what the call says; 0: ENOMEM */
 	bool on, lie; /* lie: purge says yes and does nothing */
 };
 extern struct hz_os_fault hz_os_fault;

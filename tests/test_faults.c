@@ -9,9 +9,15 @@
  *            or ENOMEM with NULL; NULL only if the kernel had refused
  *   then     the kernel works again: the whole script succeeds, nothing is lost
  *
+ * The clock jumps at every few looks, so that what is due once in a while (idle
+ * magazines, others' inboxes) happens anywhere in a script.
+ *
  * One child for each k and mode; the first k that is never reached ends it.
  */
 #include <hz/hz.h>
+
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "whitebox.h"
 
@@ -20,6 +26,26 @@ enum {
 	LAST_K = 4000, /* calls of a script, far fewer */
 	NOT_REACHED = 2, /* exit code: the k-th call never came */
 };
+
+static uint64_t hurry; /* state of the clock's jumps; 0: none */
+
+/* libhz looks at the clock through libc, and finds this one. */
+int clock_gettime(clockid_t clock, struct timespec *ts)
+{
+	static long ahead_ms; /* any thread; the test has one at work at a time */
+	long result = syscall(SYS_clock_gettime, clock, ts);
+	if (hurry && clock == CLOCK_MONOTONIC_COARSE) {
+		if (random_to(&hurry, 4) == 0)
+			ahead_ms += (long)random_to(&hurry, 60);
+		ts->tv_sec += ahead_ms / 1000;
+		ts->tv_nsec += ahead_ms % 1000 * 1000000;
+		if (ts->tv_nsec >= 1000000000) {
+			ts->tv_sec++;
+			ts->tv_nsec -= 1000000000;
+		}
+	}
+	return (int)result;
+}
 
 static struct block {
 	unsigned char *p;
@@ -30,6 +56,9 @@ static size_t nheld;
 static uint64_t marks;
 static bool strict; /* nothing may fail */
 static bool hungry; /* no metadata is left at certain points */
+
+/* What mmap, munmap, mprotect, mremap and madvise may say, and filters. */
+static const int errors[] = { ENOMEM, EAGAIN, EINVAL, EPERM, ENOSYS, EACCES, EBUSY };
 
 enum { ON = 1, LIE = 2, HUNGRY = 4, MODES = 8 };
 
@@ -217,7 +246,13 @@ static void faulty(long arg)
 {
 	setenv("HZ_ARENA_SIZE", "1M", 1);
 	hungry = arg & HUNGRY;
-	hz_os_fault = (struct hz_os_fault){ (uint64_t)0, (uint64_t)arg / MODES, arg & ON, arg & LIE };
+	hurry = (uint64_t)arg * 2654435761u + 1;
+	hz_os_fault = (struct hz_os_fault){
+		.at = (uint64_t)arg / MODES,
+		.error = errors[arg / MODES % COUNT_OF(errors)],
+		.on = arg & ON,
+		.lie = arg & LIE,
+	};
 	script();
 	bool reached = refused_before();
 	/* Half of the children give all back while the kernel still refuses. */
@@ -263,12 +298,18 @@ static void os_calls(long arg)
 	char *room = hz_os_reserve(bytes), *p = hz_os_map(bytes), *q = hz_os_map(bytes);
 	NEED(room && p && q && all_zero(p, bytes) && hz_os_counts.map == was.map + 3);
 	NEED(!hz_os_reserve((size_t)1 << 62) && !hz_os_map((size_t)1 << 62)); /* truly */
-	hz_os_fault = (struct hz_os_fault){ .at = 1, .on = true };
-	NEED(!hz_os_commit(room, bytes) && !hz_os_unmap(p, bytes));
-	NEED(!hz_os_move(p, bytes, NULL, 2 * bytes) && !hz_os_shift(p, bytes, q));
-	NEED(!hz_os_wipe_on_fork(p, HZ_PAGE));
+	for (size_t i = 0; i < COUNT_OF(errors); i++) {
+		hz_os_fault = (struct hz_os_fault){ .at = 1, .error = errors[i], .on = true };
+		NEED(!hz_os_commit(room, bytes) && !hz_os_unmap(p, bytes));
+		NEED(!hz_os_move(p, bytes, NULL, 2 * bytes) && !hz_os_shift(p, bytes, q));
+		NEED(!hz_os_wipe_on_fork(p, HZ_PAGE) && !hz_os_purge(p, bytes));
+		NEED(!hz_os_reserve(bytes) && !hz_os_map(bytes) && !hz_os_map_at(p, bytes));
+		NEED(errno == ELIBBAD);
+	}
 	memset(p, 1, bytes);
 	NEED(!hz_os_purge(p, bytes) && all_zero(p + 8, 0) && p[8] == 1 && p[bytes - 1] == 1);
+	hz_os_fault = (struct hz_os_fault){ 0 };
+	NEED(!hz_os_map_at(p, bytes) && p[8] == 1); /* somebody is there */
 	hz_os_fault = (struct hz_os_fault){ .lie = true };
 	NEED(!hz_os_purge(p, bytes) && p[8] == 1 && p[bytes - 1] == 1);
 	hz_os_fault = (struct hz_os_fault){ 0 };
