@@ -89,6 +89,19 @@ is $answers 8 "a process that runs meanwhile is read each time"
 is $wrong 0 "causes add up each time"
 le 97 $worst "percent attributed, the worst of them"
 
+# Every lane and twin, stopped.
+for library in $(libraries); do
+	stop
+	start "$library" ./churn 2>/dev/null
+	sleep 0.1
+	kill -STOP "$pid"
+	"$stat" --json "$pid" >json
+	is "$? $(sum) $(figure partial)" "0 $(figure resident_bytes) " "$(basename "$library" .so.0): can be read"
+	le 99 "$(figure attributed_percent | cut -d. -f1)" "$(basename "$library" .so.0): percent attributed"
+done
+stop
+start "$HZ_SO" ./churn
+
 # --watch, until it ends.
 : >csv
 "$stat" --watch 0.05 --csv "$pid" >csv 2>err &

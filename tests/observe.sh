@@ -193,6 +193,14 @@ is "$(value HZ3_MEDIUM_WASTE_OBS req)" "$(cat "$work/out")" "waste: realloc in p
 is "$(value HZ3_MEDIUM_WASTE_OBS alloc)" $((100 * (5120 + 8192 + 20480))) \
 	"and hands nothing more out"
 
+# The twins of the other lanes.
+for library in "${HZ_SO%.so.0}"-*-observe.so.0; do
+	[ -f "$library" ] || continue
+	run "$library" medium
+	is "$(value HZ3_MEDIUM_WASTE_OBS req) $(grep -c '^\[HZ3_RETENTION_OBS\] calls=[1-9]' "$work/err")" \
+		"$(cat "$work/out") 1" "$(basename "$library" .so.0): reports unasked, waste too"
+done
+
 # Boxes one by one; the sum of a program that frees everything.
 HZ_OBSERVE=seg run "$HZ_SO"
 is "$(cut -d' ' -f1 "$work/err" | xargs)" "[HZ3_SEG_SCAVENGE_OBS]" "box seg alone"

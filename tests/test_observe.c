@@ -7,6 +7,7 @@
  *   threads      four threads do so and free each other's blocks; at rest, with
  *                blocks in magazines, inboxes and open batches, the same holds
  *   inc, dec     blocks taken from slabs less those back or held = live
+ *   budget       a scan looks at 64 segments at most and goes on from there
  *   maxima       of three observations of different shapes the report has the
  *                largest value of each key, whichever observation it is of
  *
@@ -239,6 +240,32 @@ static void check_maxima(void)
 	   "the maxima are of different observations");
 }
 
+/* 100 MiB of large blocks, never touched: more segments than one scan's budget. */
+static void check_budget(void)
+{
+	enum { LARGE = 100 };
+	static void *block[LARGE];
+	struct hz_observation *o = observation_new();
+	for (int i = 0; i < LARGE; i++)
+		block[i] = hzw_malloc(HZ_MIB);
+	hz_scan(o, true);
+	uint32_t all = o->scan.segs, sum = 0, scans = 0;
+	ok(all >= LARGE, "a full scan sees all %u segments", all);
+	o->cursor_arena = o->cursor_page = 0;
+	for (; sum < all && scans < 10; scans++) {
+		hz_scan(o, false);
+		if (o->scan.segs > HZ_SCAN_SEGS)
+			break;
+		sum += o->scan.segs;
+	}
+	ok(scans == (all + HZ_SCAN_SEGS - 1) / HZ_SCAN_SEGS,
+	   "scans of at most %d go on where the last one ended: %u of them see %u", HZ_SCAN_SEGS, scans,
+	   sum);
+	for (int i = 0; i < LARGE; i++)
+		hzw_free(block[i]);
+	hz_os_unmap(o, sizeof(*o));
+}
+
 int main(void)
 {
 	check_maxima(); /* before this process has a heap */
@@ -254,5 +281,6 @@ int main(void)
 			parties[t].block[i] = NULL;
 		}
 	compare("everything freed");
+	check_budget();
 	return tap_done();
 }
