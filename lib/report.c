@@ -118,72 +118,6 @@ static void fill(struct hz_report *r)
 			  hz_load(&hz_os_counts.refused);
 }
 
-/* Residency, looked up in pieces: 512 pages a call, and no lock is held. */
-struct residency {
-	struct hz_report *r;
-	const char *from; /* what `page` describes ... */
-	size_t pages; /* ... so many; 0: nothing yet */
-	bool known;
-	unsigned char page[512];
-};
-
-static uint64_t resident_bytes(struct residency *s, const char *p, size_t pages)
-{
-	size_t mask = hz_os_page_bytes() - 1, n = 0;
-	for (; pages && s->known; pages--, p += HZ_PAGE) {
-		if ((size_t)(p - s->from) >> HZ_PAGE_SHIFT >= s->pages) {
-			s->from = p - ((uintptr_t)p & mask);
-			s->pages = sizeof(s->page);
-			const struct hz_arena *a = hz_arena_of(p);
-			if (a) /* not beyond what is committed */
-				s->pages = hz_min(s->pages, a->pages_top - hz_arena_index(a, s->from));
-			else
-				s->pages = hz_min(s->pages, pages);
-			s->known = hz_os_resident(s->from, s->pages, s->page);
-		}
-		size_t i = (size_t)(p - s->from) >> HZ_PAGE_SHIFT;
-		/* The kernel's page may be several of ours. */
-		n += s->known && s->page[i / ((mask + 1) / HZ_PAGE)] & 1;
-	}
-	return (uint64_t)n << HZ_PAGE_SHIFT;
-}
-
-static bool add_resident(struct hz_run *run, void *arg)
-{
-	struct residency *s = arg;
-	const struct hz_arena *a = hz_run_arena(run);
-	uint8_t state = hz_load(&run->state);
-	const char *p = a->start + ((size_t)hz_run_first(run) << HZ_PAGE_SHIFT);
-	uint64_t n = resident_bytes(s, p, hz_run_pages(run));
-	*(state == HZ_RUN_SLAB	  ? &s->r->resident_slab
-	  : state == HZ_RUN_LARGE ? &s->r->resident_large
-				  : &s->r->resident_free) += n;
-	return s->known;
-}
-
-static void add_metadata(struct residency *s, const char *from, const char *to)
-{
-	s->pages = 0;
-	s->r->resident_metadata += resident_bytes(s, from, (size_t)(to - from) >> HZ_PAGE_SHIFT);
-}
-
-static void fill_resident(struct hz_report *r)
-{
-	struct residency s = { .r = r, .known = true };
-	hz_run_walk(add_resident, &s);
-	for (uint32_t i = 0; i < hz_load_acquire(&hz_arenas_count); i++) {
-		const struct hz_arena *a = hz_load_acquire(&hz_arenas[i]);
-		add_metadata(&s, a->base, a->runs_high);
-		add_metadata(&s, a->table_low, a->start);
-	}
-	for (struct hz_meta_piece *m = hz_load_acquire(&hz_meta_pieces); m; m = m->next)
-		add_metadata(&s, (const char *)m, (const char *)m + m->bytes);
-	if (!s.known) /* a part would be a lie */
-		r->resident_slab = r->resident_large = r->resident_free = r->resident_metadata = 0;
-	r->resident = r->resident_slab + r->resident_large + r->resident_free +
-		      r->resident_metadata;
-}
-
 HZ_EXPORT int hz_report_get(struct hz_report *report, size_t size)
 {
 	if (!report || size < sizeof(report->size)) {
@@ -194,7 +128,7 @@ HZ_EXPORT int hz_report_get(struct hz_report *report, size_t size)
 	hz_heap_enter();
 	fill(&r);
 	if (size > offsetof(struct hz_report, resident))
-		fill_resident(&r);
+		hz_report_residency(&r);
 	r.size = hz_min(size, sizeof(r));
 	__builtin_memcpy(report, &r, r.size);
 	return 0;
@@ -275,6 +209,14 @@ static const struct figure {
 	{ AT(resident_large), BYTES, "  large", "" },
 	{ AT(resident_free), BYTES, "  free", "" },
 	{ AT(resident_metadata), BYTES, "  metadata", "" },
+	{ AT(rss_live), BYTES, "of it live", "blocks the program holds" },
+	{ AT(rss_slack), BYTES, "  slack", "ends of slabs and large blocks beside live ones" },
+	{ AT(rss_free), BYTES, "  free", "free blocks in pages with live ones" },
+	{ AT(rss_cached), BYTES, "  cached", "free blocks in threads' magazines" },
+	{ AT(rss_remote), BYTES, "  remote", "free blocks on their way to their owner" },
+	{ AT(rss_empty), BYTES, "  empty", "slab pages without a live block" },
+	{ AT(rss_dirty), BYTES, "  dirty", "free pages kept for reuse" },
+	{ AT(rss_clean), BYTES, "  clean", "free pages thought to be the kernel's" },
 	{ AT(slabs), COUNT, "slabs", "" },
 	{ AT(large_blocks), COUNT, "large blocks", "" },
 	{ AT(cached_blocks), COUNT, "cached blocks", "" },

@@ -18,8 +18,12 @@ struct hz_text {
 	void *to; /* the sink's own */
 	int fd; /* the sink's own */
 	size_t used; /* bytes in line */
-	char line[1000]; /* the longest record, HZ3_S135_FRAG_OBS, has about 600 */
+	char line[2400]; /* the longest, JSON: 50 members of at most 42 bytes and a head */
 };
+
+struct hz_report;
+/* The members `resident`, resident_* and rss_* of *r (report_rss.c). */
+void hz_report_residency(struct hz_report *r);
 
 void hz_text_word(struct hz_text *t, const char *word);
 void hz_text_number(struct hz_text *t, uint64_t n, unsigned width);

@@ -71,6 +71,12 @@ int main(void)
 	ok(r.used + r.dirty + r.clean == r.committed, "committed adds up");
 	ok(r.resident_slab + r.resident_large + r.resident_free + r.resident_metadata == r.resident,
 	   "resident adds up");
+	ok(r.rss_live + r.rss_slack + r.rss_free + r.rss_cached + r.rss_remote + r.rss_empty +
+			   r.rss_dirty + r.rss_clean + r.resident_metadata ==
+		   r.resident,
+	   "resident adds up by cause");
+	ok(r.rss_live >= 3 * MIB && r.rss_live <= r.live_small + r.live_large + r.large_blocks * 4096,
+	   "resident live bytes: %llu", (unsigned long long)r.rss_live);
 	ok(r.resident >= 3 * MIB && r.resident <= (uint64_t)rss_exact_bytes(),
 	   "resident: %llu of %ld", (unsigned long long)r.resident, rss_exact_bytes());
 	is_int((long long)number(json, "\"live_small\""), (long long)r.live_small, "JSON: live_small");
@@ -81,6 +87,7 @@ int main(void)
 	       "OpenMetrics: live_small");
 	is_int((long long)number(metrics, "\nhz_cached_bytes "), (long long)r.cached,
 	       "OpenMetrics: cached");
+	ok(json[0] == '{' && strcmp(json + strlen(json) - 2, "}\n") == 0, "JSON ends");
 	ok(strstr(metrics, "# EOF\n") != NULL, "OpenMetrics ends");
 	is_int((long long)number(plain, "live small"), (long long)(r.live_small >> 10),
 	       "text: live small");

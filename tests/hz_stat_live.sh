@@ -102,6 +102,71 @@ done
 stop
 start "$HZ_SO" ./churn
 
+# Inside and outside: the same account.
+cat >inside.c <<'END'
+#include <hz/hz.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static void *block[3][30000];
+static pthread_barrier_t rest;
+static void *work(void *arg)
+{
+	void **mine = arg, **other = mine == block[1] ? block[2] : block[1];
+	int i;
+	for (i = 0; i < 30000; i++)
+		mine[i] = memset(malloc(i % 3000 + 1), 1, i % 3000 + 1);
+	pthread_barrier_wait(&rest);
+	for (i = 0; i < 30000; i++)
+		if (i % 100 < 70)
+			free(other[i]);
+	pthread_barrier_wait(&rest);
+	for (;;)
+		pause();
+}
+int main(void)
+{
+	pthread_t t;
+	struct hz_report r;
+	pthread_barrier_init(&rest, NULL, 3);
+	for (int i = 1; i < 3; i++)
+		pthread_create(&t, NULL, work, block[i]);
+	for (int i = 0; i < 20; i++)
+		block[0][i] = memset(malloc(200000 + i * 100), 1, 200000);
+	setvbuf(stdout, memset(malloc(8192), 1, 8192), _IOFBF, 8192);
+	pthread_barrier_wait(&rest);
+	pthread_barrier_wait(&rest);
+	usleep(100000);
+	hz_report_get(&r, sizeof(r));
+	printf("live=%llu slack=%llu free=%llu cached=%llu remote=%llu empty=%llu dirty=%llu \n",
+	       (unsigned long long)r.rss_live, (unsigned long long)r.rss_slack,
+	       (unsigned long long)r.rss_free, (unsigned long long)r.rss_cached,
+	       (unsigned long long)r.rss_remote, (unsigned long long)r.rss_empty,
+	       (unsigned long long)r.rss_dirty);
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+END
+stop
+if $CC -O1 -fno-builtin -w -I"$abs_srcdir/include" -o inside inside.c "$HZ_SO" -lpthread \
+	-Wl,-rpath,"$(dirname "$HZ_SO")" >log 2>&1; then
+	start "$HZ_SO" ./inside
+	"$stat" --json "$pid" >json
+	said=
+	for cause in live slack free cached remote empty dirty; do
+		said="$said$cause=$(figure ${cause}_bytes) "
+	done
+	is "$said" "$line " "hz_report_get in the process says the same"
+	stop
+else
+	skip "no program can be linked with the library here"
+	note <log
+fi
+start "$HZ_SO" ./churn
+
 # --watch, until it ends.
 : >csv
 "$stat" --watch 0.05 --csv "$pid" >csv 2>err &

@@ -86,6 +86,17 @@ struct hz_report {
 	uint64_t runs_stock; /* of these: a former slab, as it was */
 	uint64_t runs_clean; /* from pages the kernel had */
 	uint64_t runs_grown; /* steps by which the heap grew */
+	/* Resident bytes by cause, as hz-stat(1) has them:
+	 *   resident = rss_live + _slack + _free + _cached + _remote + _empty + _dirty
+	 *              + _clean + resident_metadata */
+	uint64_t rss_live; /* blocks the program holds */
+	uint64_t rss_slack; /* ends of slabs and large blocks, in pages with live ones */
+	uint64_t rss_free; /* free blocks in pages with live ones */
+	uint64_t rss_cached; /* free blocks in threads' magazines */
+	uint64_t rss_remote; /* free blocks on their way to their owner */
+	uint64_t rss_empty; /* rest of slab pages without a live block */
+	uint64_t rss_dirty; /* free pages kept for reuse */
+	uint64_t rss_clean; /* resident free pages thought to be the kernel's */
 };
 
 /* Fills in at most `size` bytes of *report (pass sizeof *report): a program
