@@ -4,16 +4,13 @@
 # abi.sh - all lanes are one interface: abidiff finds nothing but the name of the library.
 
 . "${srcdir:-$(dirname "$0")/../..}/tests/lib.sh"
-unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 have abidiff || skip_all "no abidiff here (Debian: abigail-tools)"
 
-mkdir "$work/build"
-(cd "$work/build" && "$(vpath_source)/configure" -q CC="$CC" CFLAGS='-g -O2' && $MAKE -s) >"$work/log" 2>&1
-ok $? "a build with debugging information"
-[ "$tap_bad" -eq 0 ] || tail -20 "$work/log" | note
+need_library
+$READELF -SW "$HZ_SO" | grep -q '\.debug_info' || skip_all "built without -g: abidiff has no types to compare"
 
-first=$work/build/.libs/libhz.so.0
-for so in "$work/build"/.libs/libhz*.so.0; do
+first=$HZ_SO
+for so in $(libraries); do
 	[ "$so" != "$first" ] || continue
 	abidiff --headers-dir1 "$abs_srcdir/include" --headers-dir2 "$abs_srcdir/include" \
 		"$first" "$so" >"$work/out" 2>&1
@@ -23,7 +20,7 @@ for so in "$work/build"/.libs/libhz*.so.0; do
 		-e '^Variables changes summary: 0 Removed, 0 Changed, 0 Added variables\?' \
 		"$work/out" >"$work/wrong"
 	grep -q '^Functions changes summary' "$work/out" || [ ! -s "$work/out" ]
-	ok $? "abidiff libhz $(basename "$so" .so.0)"
+	ok $? "abidiff $(basename "$first" .so.0) $(basename "$so" .so.0)"
 	[ ! -s "$work/wrong" ]
 	ok $? "the same functions, types and variables"
 	head -20 "$work/wrong" | note

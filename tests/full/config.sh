@@ -25,6 +25,7 @@ gcc-all-boxes  gcc   build --enable-observe=all
 gcc-small      gcc   build --with-arena-size=1G
 END2
 
+chmod 755 "$work" # tests under other users must reach it
 while read -r name compiler what switches; do
 	case " ${HZ_ROWS:-$name} " in *" $name "*) ;; *) continue ;; esac
 	have "$compiler" || { skip "$name: no $compiler here"; continue; }

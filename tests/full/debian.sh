@@ -12,6 +12,8 @@ unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES HZ_SO HZ_LANES HZ_CPPFLAGS HZ_CFL
 for tool in dpkg-buildpackage dh; do
 	have $tool || skip_all "no $tool here (Debian: dpkg-dev debhelper)"
 done
+# Tests under other users must reach it.
+chmod 755 "$work"
 version=$(sed -n 's/^libhz (\(.*\)-[^-]*).*/\1/p;q' "$abs_srcdir/debian/changelog")
 is "$version" "$(sed -n 's/^AC_INIT(\[libhz\], \[\([^]]*\)\].*/\1/p' "$abs_srcdir/configure.ac")" \
 	"debian/changelog has the version of configure.ac"
