@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# bats.sh FILE.bats: runs it with bats, which prints TAP; without bats, or where what the file
-# needs is missing, all of it is skipped.
+# bats.sh FILE.bats: runs it with bats, which prints TAP; without bats all of it is skipped. A
+# file that says so runs on a stage (stage.sh).
 
 if ! command -v bats >/dev/null; then
 	echo "1..0 # SKIP bats is not installed"
@@ -10,5 +10,9 @@ if ! command -v bats >/dev/null; then
 fi
 unset LD_PRELOAD
 # The harness goes by what is printed; bats' own code would only count the failures again.
-bats --formatter tap "$@"
+if grep -q '^# On a stage' "$1"; then
+	sh "$(dirname "$0")/stage.sh" bats --formatter tap "$1"
+else
+	bats --formatter tap "$1"
+fi
 exit 0

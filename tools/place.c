@@ -84,19 +84,24 @@ static int find_lib(struct dl_phdr_info *info, size_t size, void *lib)
 	if (!strncmp(path, "/usr/", 5))
 		path += 4;
 	n = strlen(path) - end;
-	if (*path == '/' && n > 1 && n < 128)
-		snprintf(lib, 128, "%.*s", (int)n, path);
+	if (*path == '/' && n > 1 && n < PLACE_LIB)
+		snprintf(lib, PLACE_LIB, "%.*s", (int)n - 1, path + 1);
 	return 1;
+}
+
+void place_lib(char to[PLACE_LIB])
+{
+	*to = 0;
+	dl_iterate_phdr(find_lib, to);
 }
 
 void place_entry(char *to, size_t n, const char *dir, const char *soname)
 {
-	char lib[128] = "";
-	size_t bytes = strlen(dir);
-	dl_iterate_phdr(find_lib, lib);
-	size_t tail = strlen(lib);
-	if (tail && bytes >= tail && !strcmp(dir + bytes - tail, lib))
-		snprintf(to, n, "%.*s/$LIB/%s", (int)(bytes - tail), dir, soname);
+	char lib[PLACE_LIB];
+	place_lib(lib);
+	size_t bytes = strlen(dir), tail = strlen(lib);
+	if (tail && bytes > tail && dir[bytes - tail - 1] == '/' && !strcmp(dir + bytes - tail, lib))
+		snprintf(to, n, "%.*s$LIB/%s", (int)(bytes - tail), dir, soname);
 	else
 		snprintf(to, n, "%s/%s", dir, soname);
 }

@@ -26,6 +26,9 @@ bool place_soname(char to[PLACE_SONAME], const char *lane, bool observe);
 bool place_ours(const char *word, size_t n);
 /* The well-known malloc that such a word names; NULL if none. */
 const char *place_other(const char *word, size_t n);
+/* What $LIB is for this program's loader: "lib/x86_64-linux-gnu"; "" unknown. */
+enum { PLACE_LIB = 128 };
+void place_lib(char to[PLACE_LIB]);
 /* dir/soname as the loader should read it. */
 void place_entry(char *to, size_t n, const char *dir, const char *soname);
 /* The lanes in a directory, with blanks between; "none" if there are none. */
