@@ -665,47 +665,41 @@ on_trial() {
 	done
 }
 
-@test "another system: everything happens below --root" {
+# What `other_system` does, in a mount namespace of its own: nothing that is mounted is there
+# when the files of the test are removed.
+other_system() {
+	set -e
 	root=$BATS_TEST_TMPDIR/root
 	mkdir -p "$root"/{usr,etc,run,dev,proc,mnt}
-	# Read-only, as all of the machine is on a stage, and once more for itself.
-	for name in /bin /sbin /lib* /usr; do
-		if [ -h "$name" ]; then
-			cp -P "$name" "$root"
-		else
-			mkdir -p "$root$name"
-			mount --bind "$name" "$root$name"
-			mount -o remount,bind,ro "$root$name"
-		fi
+	for name in /bin /sbin /lib*; do
+		[ ! -h "$name" ] || cp -P "$name" "$root"
 	done
+	mount --bind /usr "$root/usr"
 	mount --bind "$dir" "$root$dir"
-	cp /etc/ld.so.cache "$root/etc"
+	cp /etc/ld.so.cache /etc/passwd /etc/nsswitch.conf "$root/etc"
 	chmod 755 "$root"
-	run hz check --root="$root"
-	echo "$output"
-	[ "$status" -eq 0 ]
-	hz enable --root="$root"
+	hz check --root="$root"
+	mkdir -p "$root/var/lib/dpkg"
+	printf '%s\n' amd64 arm64 i386 >"$root/var/lib/dpkg/arch"
+	hz enable --root="$root" 2>"$BATS_TEST_TMPDIR/err"
+	[ "$(grep -c 'warning: programs of architecture' "$BATS_TEST_TMPDIR/err")" -eq 2 ]
+	grep -q "architecture i386 run without libhz" "$BATS_TEST_TMPDIR/err"
 	[ "$(cat "$root$list")" = "$so" ]
 	absent
 	[ ! -e /run/libhz ]
-	run hz status --root="$root"
-	[ "$status" -eq 0 ]
+	hz status --root="$root"
 	hz disable --root="$root"
 	[ ! -e "$root$list" ]
 	umount "$root$dir"
 	fails 2 "not installed" hz-preload enable --root="$root" --libdir="$dir"
-	fails 2 "--root: /nonexistent" hz-preload status --root=/nonexistent
 }
 
-@test "other architectures: a warning for each that will miss it" {
-	[ -e /var/lib/dpkg/arch ] || skip "no list of architectures here"
-	printf '%s\n' amd64 arm64 i386 >arch
-	mount --bind arch /var/lib/dpkg/arch
-	run hz enable
-	umount /var/lib/dpkg/arch
-	[ "$status" -eq 0 ]
-	[ "$(grep -c 'warning: programs of architecture' <<<"$output")" -eq 2 ]
-	[[ $output == *"architecture i386 run without libhz"* ]]
+@test "another system: everything below --root; a warning for each other architecture" {
+	[ -h /bin ] && [ -h /lib ] || skip "not a merged /usr"
+	export -f other_system hz absent fails
+	export list dir so BATS_TEST_TMPDIR
+	unshare --mount bash -c other_system
+	fails 2 "--root: /nonexistent" hz-preload status --root=/nonexistent
 }
 
 @test "not root, wrong words, wrong options: one line" {

@@ -177,9 +177,8 @@ static void become(const struct stage *g, const struct row *r, int out)
 	int n = 0, fd = *r->argv[0] == '+' ? g->copy : g->t->program;
 	struct rlimit as = { r->address_space, r->address_space };
 	int null = open("/dev/null", O_RDWR);
-	if (null < 0 && *g->t->root)
-		null = open("/", O_RDONLY); /* a root without devices */
-	dup2(null, 0);
+	if (null < 0 || dup2(null, 0) < 0)
+		close(0); /* a root without devices */
 	dup2(out, 1);
 	dup2(out, 2);
 	if (r->address_space && setrlimit(RLIMIT_AS, &as))
@@ -358,6 +357,17 @@ static bool run_all(struct stage *g)
 	return !bad;
 }
 
+/* What programs expect of a running system, for one that is only mounted. */
+static void lend(const char *root)
+{
+	static const char *const dirs[] = { "/dev", "/proc" };
+	char to[PATH_MAX];
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
+		if (snprintf(to, sizeof(to), "%s%s", root, dirs[i]) < (int)sizeof(to) &&
+		    mount(dirs[i], to, NULL, MS_BIND | MS_REC, NULL))
+			errno = 0; /* then without */
+}
+
 /* The child's part: everything it mounts is gone with it. */
 static int on_stage(const struct trial *t)
 {
@@ -367,6 +377,8 @@ static int on_stage(const struct trial *t)
 	bool user;
 	size_t i = 0;
 	bool own = private_mounts(&user);
+	if (own && *t->root)
+		lend(t->root);
 	if (*t->root && (chdir(t->root) || chroot(".") || chdir("/"))) {
 		say(t, false, "%s: %s", t->root, strerror(errno));
 		return 1;
