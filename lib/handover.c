@@ -41,13 +41,6 @@ void hz_mag_free_direct(void *p)
 	hz_pressure_freed();
 }
 
-/* Blocks that turned out to be others', outside of any lock. */
-void hz_mag_give_strays(void **blocks, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		hz_heap_give(blocks[i], hz_tag_of(blocks[i]));
-}
-
 /* Takes what others freed: into magazines, larger ones if the thread's share
  * allows, the rest into slabs. */
 void hz_mag_drain(struct hz_heap *h)
@@ -157,28 +150,9 @@ static void take_over(struct hz_heap *h, void *p, unsigned c)
 		hz_heap_overflow(p, offset);
 }
 
-void hz_heap_give(void *p, uint32_t tag)
+/* Into the open batch for its owner. */
+static void send(struct hz_heap *h, void *p, uint32_t tag)
 {
-	hz_heap_enter();
-	struct hz_heap *h = hz_heap_own();
-	if (!h) {
-		hz_mag_free_direct(p);
-		return;
-	}
-	if ((tag ^ h->tag) < HZ_TAG_OWNER_ONE) {
-		/* Ours, of a further arena or straying back. */
-		struct hz_mag *m = (struct hz_mag *)((char *)h->tls + (tag ^ h->tag));
-		if (m->top < m->limit && *m->top != p)
-			*++m->top = p;
-		else
-			hz_heap_overflow(p, tag ^ h->tag);
-		return;
-	}
-	unsigned c = hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1));
-	if (hz_classes[c].blocks == 1) {
-		take_over(h, p, c);
-		return;
-	}
 	uint32_t key = hz_key_of_tag(tag), sent;
 	struct hz_slot *slot = &h->box.slot[key % HZ_OUTBOX_SLOTS];
 	/* Again if what was sent came back through this very slot. */
@@ -195,4 +169,57 @@ void hz_heap_give(void *p, uint32_t tag)
 		hz_die("free", p, HZ_WHY_DOUBLE);
 	*slot->next++ = p;
 	hz_bump(&h->counts.foreign, 1);
+}
+
+/* A block of several pointers' worth of lines shares none with its neighbours:
+ * the thread that freed it uses it again, as long as its magazine has room. */
+static bool keep_here(struct hz_heap *h, void *p, unsigned c)
+{
+	struct hz_mag *m = &h->tls->mag[c];
+	size_t bytes = hz_classes[c].bytes;
+	/* An eighth of what own blocks may: a thread that only frees keeps less. */
+	bool may_grow = h->rounds[c] * bytes < HZ_LANE_MAG_CLASS_BYTES / 8;
+	if (bytes < HZ_LANE_SHARE_BYTES || (m->top == m->limit && !(may_grow && hz_mag_grow(h, c))))
+		return false;
+	if (*m->top == p)
+		hz_die("free", p, HZ_WHY_DOUBLE);
+	*++m->top = p;
+	hz_bump(&h->counts.foreign, 1);
+	return true;
+}
+
+static void give(void *p, uint32_t tag, bool stray)
+{
+	struct hz_heap *h = hz_heap_own();
+	if (!h) {
+		hz_mag_free_direct(p);
+		return;
+	}
+	if ((tag ^ h->tag) < HZ_TAG_OWNER_ONE) {
+		/* Ours, of a further arena or straying back. */
+		struct hz_mag *m = (struct hz_mag *)((char *)h->tls + (tag ^ h->tag));
+		if (m->top < m->limit && *m->top != p)
+			*++m->top = p;
+		else
+			hz_heap_overflow(p, tag ^ h->tag);
+		return;
+	}
+	unsigned c = hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1));
+	if (hz_classes[c].blocks == 1)
+		take_over(h, p, c);
+	else if (stray || !keep_here(h, p, c))
+		send(h, p, tag);
+}
+
+void hz_heap_give(void *p, uint32_t tag)
+{
+	hz_heap_enter();
+	give(p, tag, false);
+}
+
+/* Blocks that turned out to be others', outside of any lock. */
+void hz_mag_give_strays(void **blocks, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		give(blocks[i], hz_tag_of(blocks[i]), true);
 }

@@ -307,7 +307,7 @@ size_t hz_heap_drain_all(void)
 }
 
 struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c,
-			     struct hz_heap *late[HZ_ADOPT_LOOKS + 1])
+			     struct hz_heap *late[HZ_ADOPT_LOOKS + 1], size_t *nfree)
 {
 	struct hz_run *s = NULL;
 	int n = 0;
@@ -321,6 +321,9 @@ struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c,
 		s = idle->state == HZ_HEAP_IDLE ? hz_shelf_first(&idle->shelf[c]) : NULL;
 		if (s) {
 			hz_shelf_remove(&idle->shelf[c], s);
+			*nfree = s->nfree;
+			hz_mag_count(idle, -((size_t)hz_run_pages(s) << HZ_PAGE_SHIFT),
+				     -(*nfree * s->block_bytes));
 			hz_slab_retag(s, h->tag);
 			hz_bump(&h->counts.adopted, 1);
 		}
@@ -347,6 +350,7 @@ void hz_heap_tick(struct hz_heap *h)
 		for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
 			hz_mag_sent(hz_outbox_flush(&h->box, i));
 		for (struct hz_heap *o = hz_heap_first(); o; o = o->next) {
+			hz_thin_aged(o, now);
 			uint32_t seen = (uint32_t)hz_load(&o->counts.drained);
 			if (o != h && hz_load(&o->seen_drained) == seen && hz_inbox_any(&o->inbox))
 				hz_mag_drain_for(o);
@@ -362,8 +366,12 @@ void hz_heap_tick(struct hz_heap *h)
 static bool repair_one(struct hz_run *s, void *arg)
 {
 	struct hz_heap *h = arg;
-	if (hz_load(&s->state) == HZ_RUN_SLAB && s->owner == h->tag && hz_slab_repair(s))
+	if (hz_load(&s->state) == HZ_RUN_SLAB && s->owner == h->tag && hz_slab_repair(s)) {
 		hz_shelf_place(&h->shelf[s->class_no], s);
+		if (s->blocks > 1)
+			hz_mag_count(h, (size_t)hz_run_pages(s) << HZ_PAGE_SHIFT,
+				     (size_t)s->nfree * s->block_bytes);
+	}
 	return true;
 }
 
@@ -374,6 +382,7 @@ static void repair(struct hz_heap *h)
 		return;
 	for (unsigned c = 0; c < HZ_CLASSES; c++)
 		h->shelf[c] = (struct hz_shelf){ 0 };
+	h->thin = (struct hz_thin){ 0 };
 	hz_run_walk(repair_one, h);
 }
 

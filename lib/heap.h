@@ -68,6 +68,17 @@ enum hz_heap_state {
 /* What the fork mark says: 0 in a child that nobody has recovered. */
 enum { HZ_MARK_WHOLE = 1, HZ_MARK_LOST = 2 /* there are LOST heaps */ };
 
+/* What slabs of several blocks hold, for thin.c. */
+struct hz_thin {
+	size_t slab_bytes; /* of the heap's slabs; lock */
+	size_t free_bytes; /* of their free bits; lock */
+	size_t reused_bytes; /* taken from free bits since aged_ms; lock */
+	uint32_t gone_pages, back_pages; /* purged, and taken again; lock */
+	uint32_t aged_ms; /* last look by age; lock */
+	uint32_t next_class; /* where the next look begins; any thread, relaxed */
+	size_t seen_live; /* bytes in use at the last look, or their peak; thread */
+};
+
 struct hz_heap_counts { /* its thread, relaxed; readers add heaps up */
 	uint64_t refills, flushes, opened, closed, adopted, drained, foreign;
 	uint64_t taken; /* blocks out of slabs; thread, of the shared heap its lock */
@@ -97,6 +108,7 @@ struct hz_heap {
 	void **seen_top[HZ_CLASSES]; /* tops at the last epoch; thread */
 	uint16_t rounds[HZ_CLASSES]; /* capacity of each array; thread */
 	struct hz_shelf shelf[HZ_CLASSES]; /* lock */
+	struct hz_thin thin;
 	struct hz_outbox box; /* thread */
 	struct hz_spare spare; /* empty batches; thread */
 };
@@ -175,6 +187,10 @@ void hz_heap_flush_own(void);
 /* Drains inboxes of all heaps into their slabs, the pressure handler's way of
  * reaching memory of sleeping and ended threads.  Returns heaps reached. */
 size_t hz_heap_drain_all(void);
+
+/* Gives back every page without a block in use of all heaps' slabs.  Returns
+ * pages. */
+size_t hz_heap_thin_all(void);
 
 /* All heaps, newest first, for observers; append only.  The pointer is for
  * readers outside the process. */

@@ -182,6 +182,7 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 		hz_observed(HZ_EVENT_PRESSURE);
 		hz_heap_flush_own();
 		hz_heap_drain_all();
+		hz_heap_thin_all();
 		hz_pressure_purge_all();
 		r = run_new(n, align);
 		if (!r) {

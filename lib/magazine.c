@@ -143,12 +143,36 @@ bool hz_mag_grow(struct hz_heap *h, unsigned c)
 	return may_grow(h, c) && resize(h, c, h->rounds[c] * 2u + 1);
 }
 
-/* A slab that got blocks back: if empty onto the list of those to close, else
- * to the right list of its shelf. */
-static struct hz_run *settle(struct hz_heap *h, struct hz_run *s, struct hz_run *empty)
+void hz_mag_count(struct hz_heap *h, size_t slab_bytes, size_t free_bytes)
+{
+	hz_bump(&h->thin.slab_bytes, slab_bytes);
+	hz_bump(&h->thin.free_bytes, free_bytes);
+}
+
+/* Takes blocks of one of the heap's slabs, whose lock is held. */
+static size_t take(struct hz_heap *h, struct hz_run *s, void **out, size_t n)
+{
+	unsigned was = s->nfree, purged = s->purged;
+	n = hz_slab_take(s, out, n);
+	size_t bytes = (size_t)(was - s->nfree) * s->block_bytes;
+	hz_bump(&h->thin.free_bytes, -bytes);
+	h->thin.reused_bytes += bytes;
+	if (unlikely(purged))
+		hz_bump(&h->thin.back_pages, (uint32_t)__builtin_popcount(purged ^ s->purged));
+	hz_shelf_place(&h->shelf[s->class_no], s);
+	return n;
+}
+
+/* A slab that got blocks back, having had `was` free: if empty onto the list of
+ * those to close, else to the right list of its shelf. */
+static struct hz_run *settle(struct hz_heap *h, struct hz_run *s, unsigned was,
+			     struct hz_run *empty)
 {
 	struct hz_shelf *shelf = &h->shelf[s->class_no];
+	hz_bump(&h->thin.free_bytes, (size_t)(s->nfree - was) * s->block_bytes);
 	if (hz_slab_empty(s)) {
+		hz_mag_count(h, -((size_t)hz_run_pages(s) << HZ_PAGE_SHIFT),
+			     -((size_t)s->nfree * s->block_bytes));
 		hz_shelf_remove(shelf, s);
 		s->next = empty;
 		hz_bump(&h->counts.closed, 1);
@@ -163,12 +187,13 @@ static struct hz_run *settle(struct hz_heap *h, struct hz_run *s, struct hz_run 
 size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 {
 	size_t strays = 0;
+	unsigned was = 0;
 	struct hz_run *s = NULL, *empty = NULL;
 	for (size_t i = 0; i < n; i++) {
 		void *p = blocks[i];
 		if (!s || (size_t)((char *)p - s->base) >= (size_t)s->blocks * s->block_bytes) {
 			if (s)
-				empty = settle(h, s, empty);
+				empty = settle(h, s, was, empty);
 			s = hz_run_of(p);
 			if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
 				hz_die("free", p, HZ_WHY_FREE_PAGE);
@@ -177,13 +202,14 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 				s = NULL;
 				continue;
 			}
+			was = s->nfree;
 		}
 		enum hz_slab_put put = hz_slab_put(s, p);
 		if (unlikely(put != HZ_PUT_OK))
 			hz_die("free", p, put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_INTERIOR);
 	}
 	if (s)
-		empty = settle(h, s, empty);
+		empty = settle(h, s, was, empty);
 	if (empty)
 		hz_slab_close(empty);
 	hz_bump(&h->counts.returned, n - strays);
@@ -304,21 +330,20 @@ static void fill_whole(struct hz_heap *h, unsigned c, size_t want)
  * between may give blocks away: that could come back to this magazine. */
 static void fill(struct hz_heap *h, unsigned c, size_t want, struct hz_heap **late)
 {
-	struct hz_shelf *shelf = &h->shelf[c];
 	void **a = h->array[c];
 	size_t got = 0;
 	hz_lock(&h->lock);
 	for (int i = 0; i < SLABS_PER_REFILL && got < want; i++) {
-		struct hz_run *s = hz_shelf_first(shelf);
+		struct hz_run *s = hz_shelf_first(&h->shelf[c]);
 		if (!s)
 			break;
-		got += hz_slab_take(s, a + 1 + got, want - got);
-		hz_shelf_place(shelf, s);
+		got += take(h, s, a + 1 + got, want - got);
 	}
 	hz_unlock(&h->lock);
 	hz_bump(&h->counts.refills_slabs, got != 0);
 	if (!got) {
-		struct hz_run *s = hz_heap_adopt(h, c, late);
+		size_t nfree = 0;
+		struct hz_run *s = hz_heap_adopt(h, c, late, &nfree);
 		if (!s) {
 			s = hz_slab_open(h->tag, c);
 			if (!s)
@@ -326,12 +351,12 @@ static void fill(struct hz_heap *h, unsigned c, size_t want, struct hz_heap **la
 			hz_bump(&h->counts.opened, 1);
 		}
 		hz_lock(&h->lock);
+		hz_mag_count(h, (size_t)hz_classes[c].pages << HZ_PAGE_SHIFT,
+			     nfree * hz_classes[c].bytes);
 		/* Adopted, it was in no lock's care for a moment: who freed its last
 		 * block into h meanwhile has closed it. */
-		if (likely(hz_load(&s->state) == HZ_RUN_SLAB && hz_load(&s->owner) == h->tag)) {
-			got = hz_slab_take(s, a + 1, want);
-			hz_shelf_place(shelf, s);
-		}
+		if (likely(hz_load(&s->state) == HZ_RUN_SLAB && hz_load(&s->owner) == h->tag))
+			got = take(h, s, a + 1, want);
 		hz_unlock(&h->lock);
 	}
 	h->tls->mag[c].top = a + got;
@@ -357,12 +382,10 @@ static void *refill_one(struct hz_heap *h, unsigned c)
 	hz_lock(&h->lock);
 	struct hz_batch *left = hz_mag_drain_locked(h);
 	struct hz_run *s = hz_shelf_first(shelf);
-	if (!s)
-		s = hz_slab_open(h->tag, c);
-	if (s) {
-		hz_bump(&h->counts.taken, hz_slab_take(s, &p, 1));
-		hz_shelf_place(shelf, s);
-	}
+	if (!s && (s = hz_slab_open(h->tag, c)))
+		hz_mag_count(h, (size_t)hz_run_pages(s) << HZ_PAGE_SHIFT, 0);
+	if (s)
+		hz_bump(&h->counts.taken, take(h, s, &p, 1));
 	hz_mag_unlock(h);
 	hz_mag_give_batches(left);
 	return p;
@@ -425,6 +448,7 @@ void *hz_heap_refill(unsigned c)
 	hz_observed(HZ_EVENT_PRESSURE);
 	hz_heap_flush_own();
 	hz_heap_drain_all();
+	hz_heap_thin_all();
 	hz_pressure_purge_all();
 	return refill(c);
 }
@@ -443,17 +467,31 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 		hz_die("free", p, HZ_WHY_DOUBLE);
 	hz_heap_tick(h);
 	/* More than once only if what a flush gave away came back. */
-	while (m->top == m->limit && !hz_mag_grow(h, c)) {
+	while (m->top == m->limit &&
+	       ((h->array[c] && hz_thin_shrinking(h)) || !hz_mag_grow(h, c))) {
 		if (!h->array[c]) {
 			hz_mag_free_direct(p);
 			return;
 		}
 		flush(h, c, hz_min((h->rounds[c] + 1u) / 2, PORTION));
 		hz_pressure_freed();
+		hz_thin_freed(h);
 	}
 	*++m->top = p;
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
+}
+
+/* What the thread holds for itself goes back, and the magazines are small again:
+ * a block in one keeps the page it lies on. */
+void hz_mag_shrink_all(struct hz_heap *h)
+{
+	for (unsigned c = 0; c < HZ_CLASSES; c++) {
+		if (h->array[c] && h->tls->mag[c].top != h->array[c])
+			flush(h, c, (size_t)(h->tls->mag[c].top - h->array[c]));
+		if (h->array[c] && h->rounds[c] > rounds_start(c))
+			resize(h, c, rounds_start(c));
+	}
 }
 
 /* Once an epoch: a magazine nobody touched since the last one gives half of

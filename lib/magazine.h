@@ -5,8 +5,9 @@
  *   heap.c      threads come and go, heaps are found, adopted, recovered
  *   magazine.c  blocks move between magazines and slabs
  *   handover.c  and between threads
+ *   thin.c      pages go back to the kernel while their slab stays
  *
- * The three are the heap layer; nothing outside it includes this header.  Functions
+ * The four are the heap layer; nothing outside it includes this header.  Functions
  * that take a heap expect its own thread unless they say otherwise.
  * Nothing here may be called with a lock held unless said so.
  */
@@ -20,16 +21,19 @@ void hz_heap_tick(struct hz_heap *h);
 struct hz_heap *hz_heap_own(void);
 /* The heap that serves threads without one; NULL without memory. */
 struct hz_heap *hz_heap_shared(void);
-/* A slab of class c from an idle heap, already h's but on no shelf.  late are
+/* A slab of class c from an idle heap, with *nfree bits, already h's but on no shelf.  late are
  * the heaps that were locked for it, to be looked at once nothing is being
  * filled: at most HZ_ADOPT_LOOKS, then a NULL. */
 enum { HZ_ADOPT_LOOKS = 16 }; /* idle heaps are few or small */
 struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c,
-			     struct hz_heap *late[HZ_ADOPT_LOOKS + 1]);
+			     struct hz_heap *late[HZ_ADOPT_LOOKS + 1], size_t *nfree);
 
 /* Frees blocks into slabs of h, whose lock is held.  Blocks whose slab has
  * another owner by now are moved to the front; returns how many. */
 size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n);
+/* Slabs of several blocks, and free bits in them, come to h or (modulo 2^64)
+ * leave it; lock held. */
+void hz_mag_count(struct hz_heap *h, size_t slab_bytes, size_t free_bytes);
 /* Room for more blocks of class c, if there may be any. */
 bool hz_mag_grow(struct hz_heap *h, unsigned c);
 /* The slab of a block that is its whole slab; reports what is no such block. */
@@ -55,6 +59,16 @@ void hz_mag_unlock(struct hz_heap *h);
 /* After a push to heap `owner` (0: none): if it is idle, drains it. */
 void hz_mag_sent(uint32_t owner);
 void hz_mag_shrink_idle(struct hz_heap *h);
+/* All magazines emptied into slabs and made small. */
+void hz_mag_shrink_all(struct hz_heap *h);
+
+/* thin.c: whether more of the heap's slabs is free than in use, and stays so. */
+bool hz_thin_shrinking(const struct hz_heap *h);
+/* After blocks went back to slabs, outside of locks; the thread's own
+ * heap, with magazines changing under the caller's feet. */
+void hz_thin_freed(struct hz_heap *h);
+/* Once an epoch, for any heap: pages that nobody came back for. */
+void hz_thin_aged(struct hz_heap *h, uint32_t now_ms);
 /* Gives an idle heap's empty magazine arrays back; its lock holder. */
 void hz_mag_release_arrays(struct hz_heap *h);
 /* In a forked child: the lock of the array pool is nobody's. */

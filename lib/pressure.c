@@ -7,8 +7,12 @@
  *             /   keep = peak + peak/8 - used
  *
  * Keeping as much as the process recently used raises no peak, and what is
- * not used for a second is given back, so neither a phase that frees and
- * allocates again nor an idle process pays for the other.
+ * not used for a second is given back.  But a process that has freed most of
+ * what it had may never call again, so as long as it has not shown that it
+ * comes back within two seconds for what it gave up, it keeps no more than
+ * half of what it uses; one that has is trusted until memory grows old unused.
+ * The first such return costs page faults once, the last one costs what the
+ * exit of the process would.
  *
  * Invariants: nothing here holds a lock while the kernel works; a purge that
  * is refused is not repeated.  It refuses to run in hit paths.
@@ -25,40 +29,74 @@ struct hz_pressure_counts hz_pressure_counts;
 
 static struct {
 	uint32_t aged_ms; /* last ageing of the peak; CAS by whoever does it */
+	/* Of whoever frees, relaxed; lost updates cost a purge too few or many. */
+	uint32_t early_ms; /* last purge before its time */
+	size_t early_pages; /* purged since used last grew back */
+	bool trusted; /* the process came back for what it gave up */
 } pressure;
+
+enum { LEAST_PAGES = HZ_LANE_DIRTY_BYTES >> HZ_PAGE_SHIFT };
+
+static size_t keep_of(size_t used, bool trusted)
+{
+	size_t peak = hz_load(&hz_run_counts.peak_pages);
+	size_t want = peak + (peak >> HZ_LANE_DIRTY_SHIFT);
+	size_t keep = want > used + LEAST_PAGES ? want - used : LEAST_PAGES;
+	return trusted ? keep : hz_min(keep, hz_max(LEAST_PAGES, used >> HZ_LANE_EARLY_SHIFT));
+}
 
 size_t hz_pressure_keep(void)
 {
-	size_t used = hz_load(&hz_run_counts.used_pages);
-	size_t peak = hz_load(&hz_run_counts.peak_pages);
-	size_t want = peak + (peak >> HZ_LANE_DIRTY_SHIFT);
-	size_t least = HZ_LANE_DIRTY_BYTES >> HZ_PAGE_SHIFT;
-	return want > used + least ? want - used : least;
+	return keep_of(hz_load(&hz_run_counts.used_pages), hz_load(&pressure.trusted));
 }
 
-static void purge(size_t keep, uint32_t before_ms)
+static size_t purge(size_t keep, uint32_t before_ms)
 {
 	size_t n = hz_run_purge(keep, before_ms);
-	if (!n)
+	if (n) {
+		HZ_PROBE1(purge, n);
+		hz_add(&hz_pressure_counts.purged_pages, n);
+	}
+	return n;
+}
+
+/* More is dirty than may be kept.  Before its time a quarter more goes, so that
+ * the next free does not come here again. */
+static void over(size_t used, size_t dirty)
+{
+	size_t keep = keep_of(used, true);
+	if (hz_load(&pressure.trusted) || dirty > keep) {
+		purge(keep, 0);
 		return;
-	HZ_PROBE1(purge, n);
-	hz_add(&hz_pressure_counts.purged_pages, n);
+	}
+	uint32_t now = (uint32_t)hz_os_now_ms();
+	bool soon = now - hz_load(&pressure.early_ms) < 2 * HZ_LANE_AGE_MS;
+	size_t gone = soon ? hz_load(&pressure.early_pages) : 0;
+	size_t back = hz_load(&hz_run_counts.high_pages) - hz_load(&hz_run_counts.low_pages);
+	if (gone > LEAST_PAGES && back > gone / 2) {
+		hz_store(&pressure.trusted, true);
+		return;
+	}
+	keep = keep_of(used, false);
+	hz_store(&pressure.early_pages, gone + purge(keep - keep / 4, 0));
+	hz_store(&pressure.early_ms, now);
+	hz_store(&hz_run_counts.high_pages, used);
+	hz_store(&hz_run_counts.low_pages, used);
 }
 
 void hz_pressure_freed(void)
 {
-	size_t keep = hz_pressure_keep(), dirty = hz_load(&hz_run_counts.dirty_pages);
-	if (unlikely(dirty > keep))
-		purge(keep, 0);
+	size_t used = hz_load(&hz_run_counts.used_pages), dirty = hz_load(&hz_run_counts.dirty_pages);
+	if (unlikely(dirty > keep_of(used, hz_load(&pressure.trusted))))
+		over(used, dirty);
 	/* Much was freed: the next frees look at the clock, not one in 64. */
-	else if (dirty > MUCH_PAGES && dirty > hz_load(&hz_run_counts.used_pages))
+	else if (dirty > MUCH_PAGES && dirty > used)
 		hz_pressure_tick();
 }
 
 uint32_t hz_pressure_tick(void)
 {
-	uint64_t wide = hz_os_now_ms();
-	uint32_t now = (uint32_t)wide | 1; /* 0 means never */
+	uint32_t now = (uint32_t)hz_os_now_ms() | 1; /* 0 means never */
 	hz_store(&hz_run_counts.now_ms, (size_t)now);
 	hz_add(&hz_pressure_counts.ticks, 1);
 	uint32_t aged = hz_load(&pressure.aged_ms);
@@ -72,8 +110,10 @@ uint32_t hz_pressure_tick(void)
 	/* An update by a concurrent allocation may be lost; the next one of its
 	 * kind writes the peak again. */
 	hz_store(&hz_run_counts.peak_pages, used + (peak > used ? (peak - used) / 2 : 0));
-	if (hz_load(&hz_run_counts.dirty_pages))
-		purge(hz_pressure_keep(), now - HZ_LANE_AGE_MS);
+	/* What grew old was kept in vain. */
+	if (hz_load(&hz_run_counts.dirty_pages) &&
+	    purge(hz_pressure_keep(), now - HZ_LANE_AGE_MS) > hz_max(LEAST_PAGES, used / 8))
+		hz_store(&pressure.trusted, false);
 	return now;
 }
 

@@ -2,8 +2,9 @@
 /*
  * pressure.h - how much is kept for reuse, and when it is given back.
  *
- *   dirty pages   kept up to recent peak + 1/8 - used, at least 4 MiB;
- *                 anything older than HZ_LANE_AGE_MS goes
+ *   dirty pages   kept up to recent peak + 1/8 - used, at least 1 MiB, by a
+ *                 process that comes back for what it frees, else no more than
+ *                 half of what is used; anything older than HZ_LANE_AGE_MS goes
  *   magazines     one process-wide budget divided among the threads
  *   pressure      the kernel refused, or the arena is full: everything goes
  *

@@ -142,7 +142,8 @@ HZ_EXPORT size_t hz_purge(void)
 	hz_observed(HZ_EVENT_PRESSURE);
 	hz_heap_flush_own();
 	hz_heap_drain_all();
-	return hz_pressure_purge_all() << HZ_PAGE_SHIFT;
+	size_t thinned = hz_heap_thin_all();
+	return (thinned + hz_pressure_purge_all()) << HZ_PAGE_SHIFT;
 }
 
 /* Text. */

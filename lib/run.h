@@ -54,7 +54,8 @@ struct hz_run {
 			uint16_t nfree; /* bits set in `bits`, all below carved */
 			uint8_t shelf; /* list it is on, HZ_SHELF_NONE if none */
 			uint8_t class_no;
-			uint32_t touched; /* when closed: pages ever written, from the front */
+			uint16_t touched; /* when closed: pages ever written, from the front */
+			uint16_t purged; /* set of pages given back and not handed out since */
 		};
 		struct { /* while large */
 			size_t bytes; /* asked for; its freer or reallocator */
@@ -129,6 +130,7 @@ struct hz_run_counts {
 	size_t large_pages;
 	size_t peak_pages; /* recent peak of used_pages, decays by pressure.c */
 	size_t reused, stock, fresh, grown; /* runs: dirty, of these whole slabs; clean; growth */
+	size_t low_pages, high_pages; /* lowest since pressure.c set it, highest since then */
 	size_t now_ms; /* last time anybody looked at the clock */
 };
 extern struct hz_run_counts hz_run_counts;

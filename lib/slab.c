@@ -28,6 +28,7 @@ struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 	s->blocks = k->blocks;
 	s->carved = 0;
 	s->nfree = 0;
+	s->purged = 0;
 	s->class_no = (uint8_t)c;
 	s->shelf = HZ_SHELF_NONE;
 	for (size_t i = 0; i < sizeof(s->bits) / sizeof(*s->bits); i++)
@@ -60,9 +61,17 @@ void hz_slab_close(struct hz_run *list)
 		hz_assert(s->shelf == HZ_SHELF_NONE && hz_slab_empty(s));
 		tag_pages(s, HZ_TAG_NONE);
 		HZ_PROBE1(segment_close, s->class_no);
-		s->touched = (uint32_t)hz_pages_of((size_t)s->carved * s->block_bytes);
+		s->touched = (uint16_t)hz_pages_of((size_t)s->carved * s->block_bytes);
 	}
 	hz_run_free_list(list);
+}
+
+/* Pages that hold a byte of block p. */
+static uint32_t pages_of(const struct hz_run *s, const void *p)
+{
+	size_t off = (size_t)((const char *)p - s->base);
+	size_t first = off >> HZ_PAGE_SHIFT, last = (off + s->block_bytes - 1) >> HZ_PAGE_SHIFT;
+	return (2u << last) - (1u << first);
 }
 
 size_t hz_slab_take(struct hz_run *s, void **out, size_t n)
@@ -89,7 +98,46 @@ size_t hz_slab_take(struct hz_run *s, void **out, size_t n)
 	s->carved = (uint16_t)(s->carved + left);
 	for (; left; p += bytes)
 		out[--left] = p;
+	for (size_t i = 0; unlikely(s->purged) && i < n; i++)
+		s->purged &= (uint16_t)~pages_of(s, out[i]);
 	return n;
+}
+
+/* Whether blocks first to last are all the slab's. */
+static bool all_free(const struct hz_run *s, size_t first, size_t last)
+{
+	if (first >= s->carved)
+		return true;
+	last = hz_min(last, s->carved - 1u);
+	for (size_t w = first / 64; w <= last / 64; w++) {
+		uint64_t low = w == first / 64 ? ~0ULL << first % 64 : ~0ULL;
+		uint64_t high = w == last / 64 ? ~0ULL >> (63 - last % 64) : ~0ULL;
+		if (~s->bits[w] & low & high)
+			return false;
+	}
+	return true;
+}
+
+size_t hz_slab_purge(struct hz_run *s)
+{
+	size_t pages = hz_run_pages(s), done = 0;
+	/* Beyond this nothing was ever written, if the pages came clean. */
+	size_t end = s->zero ? hz_pages_of((size_t)s->carved * s->block_bytes) : pages;
+	if (pages > 16 || s->blocks == 1)
+		return 0;
+	for (size_t i = 0, from = 0; i <= end; i++) {
+		size_t first = (i << HZ_PAGE_SHIFT) / s->block_bytes;
+		size_t last = (((i + 1) << HZ_PAGE_SHIFT) - 1) / s->block_bytes;
+		if (i < end && !(s->purged >> i & 1) && all_free(s, first, last))
+			continue;
+		if (i > from) {
+			s->purged |= (uint16_t)((1u << i) - (1u << from));
+			if (hz_os_purge(s->base + (from << HZ_PAGE_SHIFT), (i - from) << HZ_PAGE_SHIFT))
+				done += i - from;
+		}
+		from = i + 1;
+	}
+	return done;
 }
 
 /* Block number of p, or blocks when p does not start a block in use. */

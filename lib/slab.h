@@ -13,7 +13,8 @@
  * magazine or batch, or the program's; nfree counts bits; a slab is on a shelf
  * list exactly when it has a block to give; nothing is ever written to a block.
  * Shelf, bits and counters are guarded by the owner's lock; the slab layer
- * takes none but, for opening and closing, the arena's.
+ * takes none but, for opening and closing, the arena's.  `purged` names pages
+ * that the kernel has although the slab goes on; no block in use lies there.
  *
  * Who may call: heap.c with the owner's lock held; observers read.
  * It refuses to know who the owner is: a tag is all it is told.
@@ -39,6 +40,10 @@ void hz_slab_retag(struct hz_run *s, uint32_t owner);
 /* Takes up to n blocks; writes them so that out[count-1] has the lowest
  * address.  Freed blocks come before fresh ones.  Returns the count. */
 size_t hz_slab_take(struct hz_run *s, void **out, size_t n);
+
+/* Gives pages without a block in use back to the kernel, each once until a
+ * block of it is taken again.  Returns how many. */
+size_t hz_slab_purge(struct hz_run *s);
 
 enum hz_slab_put { HZ_PUT_OK, HZ_PUT_INTERIOR, HZ_PUT_DOUBLE };
 /* Frees a block; the other results change nothing. */

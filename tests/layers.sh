@@ -16,7 +16,7 @@ arena
 run bins
 slab
 remote
-heap magazine handover
+heap magazine handover thin
 large
 report report_crash report_rss observe root
 api cxx info deepbind

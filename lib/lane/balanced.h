@@ -47,6 +47,17 @@ enum {
 	 * what a program does with the blocks, small beside a magazine. */
 	HZ_LANE_BATCH_BYTES = 64 << 10,
 
+	/* Blocks of this size share no line with others worth speaking of: freed
+	 * by another thread they stay with it while its magazine has room. */
+	HZ_LANE_SHARE_BYTES = 1024,
+
+	/* Free bytes in a heap's slabs not worth a look for pages without a block
+	 * in use. */
+	HZ_LANE_THIN_BYTES = 1 << 20,
+	/* Part of what is used, 2^-n, that stays dirty in a process that freed the
+	 * more and has not shown that it comes back for it. */
+	HZ_LANE_EARLY_SHIFT = 1,
+
 	/* Commit step of the arena: not more, because under mlockall a step
 	 * becomes resident at once. */
 	HZ_LANE_COMMIT_BYTES = 2 << 20,

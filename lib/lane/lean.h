@@ -32,6 +32,9 @@ enum {
 
 	HZ_LANE_BATCH_ROUNDS = 62,
 	HZ_LANE_BATCH_BYTES = 64 << 10,
+	HZ_LANE_SHARE_BYTES = 1024,
+	HZ_LANE_THIN_BYTES = 256 << 10,
+	HZ_LANE_EARLY_SHIFT = 3,
 
 	HZ_LANE_COMMIT_BYTES = 2 << 20,
 	/* Slabs are shorter, so records are more. */

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thin.c - pages of slabs given back to the kernel while the slab stays.
+ *
+ *   slab     | ##.. | .... | .... | ..#. | .... |     # in use  . free
+ *   purged      0      1      1      0      1
+ *
+ * Nothing is ever written to a freed block, and its bit lies elsewhere: a page
+ * of a slab without a block in use needs no memory.  When are such pages many
+ * and not about to be used?
+ *
+ *   freed    a heap's slabs are less than half in use and a quarter less than at
+ *            the last look: magazines are emptied too, since a block in one
+ *            keeps its page.  A heap that came back for most of what went is
+ *            not asked again before it was quiet for an epoch.
+ *   aged     in an epoch less than half of the free bytes were taken again
+ *   all      hz_purge, malloc_trim, memory refused
+ *
+ * Invariants: a page goes under its heap's lock with all bits of its blocks set,
+ * and is named in `purged` until one of them is taken.  A fork in between leaves
+ * a page named that is still there, which costs a page.  Who may call: the heap
+ * layer.  It refuses slabs of one block, which close when it is freed.
+ */
+#include "magazine.h"
+
+#include "pressure.h"
+
+enum {
+	/* Slabs looked at by age at a time: under a millisecond. */
+	BUDGET = 4096,
+};
+
+/* All slabs of one class; lock held. */
+static size_t thin_shelf(struct hz_heap *h, const struct hz_shelf *shelf, size_t *looked)
+{
+	size_t pages = 0;
+	for (int i = 0; i < HZ_SHELF_LISTS; i++)
+		for (struct hz_run *s = shelf->list[i]; s; s = s->next, ++*looked)
+			pages += hz_slab_purge(s);
+	hz_bump(&h->thin.gone_pages, (uint32_t)pages);
+	return pages;
+}
+
+/* Classes in turn, the lock free between two, until so many slabs were seen. */
+static size_t thin(struct hz_heap *h, size_t budget)
+{
+	size_t pages = 0, looked = 0;
+	for (unsigned i = 0; i < HZ_CLASSES && looked < budget; i++) {
+		unsigned c = hz_load(&h->thin.next_class) % HZ_CLASSES;
+		hz_store(&h->thin.next_class, c + 1);
+		hz_lock(&h->lock);
+		pages += thin_shelf(h, &h->shelf[c], &looked);
+		hz_mag_unlock(h);
+	}
+	hz_add(&hz_pressure_counts.purged_pages, pages);
+	return pages;
+}
+
+bool hz_thin_shrinking(const struct hz_heap *h)
+{
+	const struct hz_thin *t = &h->thin;
+	size_t free = hz_load(&t->free_bytes), slab = hz_load(&t->slab_bytes);
+	return unlikely(free > HZ_LANE_THIN_BYTES && free > slab - free) &&
+	       hz_load(&t->back_pages) <= hz_load(&t->gone_pages) / 2;
+}
+
+void hz_thin_freed(struct hz_heap *h)
+{
+	struct hz_thin *t = &h->thin;
+	size_t live = hz_load(&t->slab_bytes) - hz_load(&t->free_bytes);
+	if (likely(!hz_thin_shrinking(h)))
+		t->seen_live = live;
+	if (live > t->seen_live - t->seen_live / 4)
+		return;
+	t->seen_live = live;
+	hz_mag_shrink_all(h);
+	thin(h, SIZE_MAX);
+	hz_pressure_freed();
+}
+
+void hz_thin_aged(struct hz_heap *h, uint32_t now_ms)
+{
+	struct hz_thin *t = &h->thin;
+	if (hz_load(&t->free_bytes) < HZ_LANE_THIN_BYTES ||
+	    now_ms - hz_load(&t->aged_ms) < HZ_LANE_AGE_MS || !hz_trylock(&h->lock))
+		return;
+	bool quiet = t->reused_bytes < t->free_bytes / 2;
+	t->reused_bytes = 0;
+	hz_store(&t->aged_ms, now_ms);
+	if (quiet) {
+		hz_store(&t->gone_pages, 0);
+		hz_store(&t->back_pages, 0);
+	}
+	hz_mag_unlock(h);
+	if (quiet)
+		thin(h, BUDGET);
+}
+
+size_t hz_heap_thin_all(void)
+{
+	size_t pages = 0;
+	for (struct hz_heap *h = hz_heap_first(); h; h = h->next)
+		pages += thin(h, SIZE_MAX);
+	return pages;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fragmented - pages without a live block go back although their slab stays.
+ *
+ *   96 MiB of blocks of 16 to 2016 bytes; 19 of 20 freed in random order; what
+ *   is resident then is less than twice the pages that hold a live byte, though
+ *   nothing is called in between; and little of all that when the rest is freed
+ *
+ * Of blocks of 16 to 32 KiB likewise, freed in order; in a process of its own,
+ * for one that comes back for what it freed is trusted to do so again.
+ */
+#include "probe.h"
+
+enum { BYTES = 96 * 1024 * 1024, BLOCKS = BYTES / 1016, PAGE = 4096 };
+
+static unsigned char *block[BLOCKS];
+static size_t size[BLOCKS];
+static unsigned char seen[(size_t)BYTES * 4 / PAGE];
+static uint64_t state = 88172645463325252u;
+
+static size_t draw(size_t n)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state % n;
+}
+
+static size_t fill_up(size_t low, size_t high)
+{
+	size_t n = 0;
+	for (size_t all = 0; all < BYTES && n < BLOCKS; n++) {
+		size[n] = low + draw(high - low + 1);
+		memset(block[n] = malloc(size[n]), 1, size[n]);
+		all += size[n];
+	}
+	return n;
+}
+
+static void shuffle(size_t n)
+{
+	for (size_t i = n - 1; i > 0; i--) {
+		size_t j = draw(i + 1);
+		unsigned char *p = block[i];
+		size_t s = size[i];
+		block[i] = block[j], size[i] = size[j];
+		block[j] = p, size[j] = s;
+	}
+}
+
+/* Bytes of the pages that blocks from..n lie on. */
+static size_t live_pages(size_t from, size_t n)
+{
+	uintptr_t low = UINTPTR_MAX;
+	size_t pages = 0;
+	memset(seen, 0, sizeof(seen));
+	for (size_t i = from; i < n; i++)
+		if ((uintptr_t)block[i] < low)
+			low = (uintptr_t)block[i];
+	low /= PAGE;
+	for (size_t i = from; i < n; i++)
+		for (uintptr_t p = (uintptr_t)block[i] / PAGE;
+		     p <= ((uintptr_t)block[i] + size[i] - 1) / PAGE; p++)
+			if (p - low < sizeof(seen) && !seen[p - low]) {
+				seen[p - low] = 1;
+				pages++;
+			}
+	return pages * PAGE;
+}
+
+static void small(void)
+{
+	memset(block, 0, sizeof(block));
+	memset(size, 0, sizeof(size));
+	memset(seen, 1, sizeof(seen));
+	free(escape(malloc(1)));
+	long start = rss_bytes();
+	size_t n = fill_up(16, 2016), keep = n - n / 20;
+	long full = rss_bytes() - start;
+	ok(full > BYTES, "filled: %ld KiB", full / 1024);
+	shuffle(n);
+	for (size_t i = 0; i < keep; i++)
+		free(block[i]);
+	long live = (long)live_pages(keep, n), rest = rss_bytes() - start;
+	diag("live pages %ld KiB", live / 1024);
+	is_at_most(100 * rest / live, 200, "19 of 20 freed: resident in percent of live pages");
+	int whole = 1;
+	for (size_t i = keep; i < n; i++)
+		whole &= block[i][0] == 1 && block[i][size[i] - 1] == 1;
+	ok(whole, "what was kept is whole");
+	for (size_t i = keep; i < n; i++)
+		free(block[i]);
+	is_at_most((rss_bytes() - start) / 1024, 5 * 1024, "all freed: KiB resident above the start");
+}
+
+/* Status: MiB above the start, at most 255. */
+static int medium(void)
+{
+	free(escape(malloc(1)));
+	long start = rss_bytes();
+	size_t n = fill_up(16384, 32768);
+	for (size_t i = 0; i < n; i++)
+		free(block[i]);
+	long more = (rss_bytes() - start) / 1024 / 1024;
+	return more < 0 ? 0 : more > 255 ? 255 : (int)more;
+}
+
+int main(void)
+{
+	int status = 0;
+	watchdog(60);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(medium());
+	waitpid(pid, &status, 0);
+	is_at_most(WIFEXITED(status) ? WEXITSTATUS(status) : 256, 8,
+		   "medium blocks freed: MiB resident above the start");
+	small();
+	return tap_done();
+}
