@@ -24,7 +24,7 @@ is "$(find "$work/top/RPMS" -name '*.rpm' -exec basename {} \; | sed "s/-$versio
 	"hz-tools libhz libhz-devel libhz-lean libhz-observe libhz-scale" "all six packages"
 
 mkdir "$work/root"
-for rpm in $(find "$work/top/RPMS" -name '*.rpm'); do
+find "$work/top/RPMS" -name '*.rpm' | while IFS= read -r rpm; do
 	rpm -qp --dbpath "$work/db" --requires "$rpm" >>"$work/requires" 2>/dev/null
 	rpm2cpio "$rpm" | (cd "$work/root" && cpio -idm --quiet 2>/dev/null)
 done
