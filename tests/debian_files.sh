@@ -27,7 +27,7 @@ $MAKE -s install DESTDIR="$work/dest" >"$work/log" 2>&1
 ok $? "make install"
 prefix=$(sed -n 's/^prefix = //p' Makefile)
 libdir=$(sed -n 's/^libdir = //p' Makefile | sed "s|\${exec_prefix}|$prefix|")
-(cd "$work/dest" && find . ! -type d ! -name '*.la' | sed "s|^\.||; s|^$libdir/|/usr/lib/TRIPLET/|
+(cd "$work/dest" && find . ! -type d ! -name '*.la' | sed "s|^\.||; s,^$libdir/\(libhz\|pkgconfig\),/usr/lib/TRIPLET/\1,
 	s|^$prefix/|/usr/|; s|^/||" | sort) >"$work/installed"
 # dh_install takes these with a line of the form *.install; d/not-installed is not needed.
 cat "$debian"/*.install >"$work/patterns"
