@@ -196,9 +196,9 @@ def scoreboard():
             bottom = max(bottom, y + row)
         body.append(line(x + scale, 74, x + scale, bottom, "thin"))
     said = dict(tuple(m)[:2] for m in tree.meta)
-    body.append(text(16, bottom + 22, ", ".join(
-        str(said[k]) for k in ("date", "cpu", "cpus", "libc") if k in said)
-        + "; bench/results has every figure", "small"))
+    body.append(text(16, bottom + 22, "%s, commit %s, %s CPUs, %s; every figure: bench/results"
+                     % tuple(said.get(k, "-") for k in ("date", "commit", "cpus", "libc")),
+                     "small"))
     save("scoreboard.svg", 780, bottom + 36, "Geometric means of time and memory", body)
 
 
