@@ -31,10 +31,10 @@ static=
 [ ! -f tools/hz-preload-static ] || static=hz-preload-static
 lanes=$(for so in $(libraries); do
 	lane=$(basename "$so" .so.0)
-	echo "$lane.la $lane.so $lane.so.0 $lane.so.0.0.0 ${lane#lib}.pc"
+	echo "$lane.la $lane.so $lane.so.0 $lane.so.0.0.0 $lane.so.0.0.0-gdb.py ${lane#lib}.pc"
 done)
 is "$(cd "$dest" && find . -type f -o -type l | sed 's|.*/||' | sort | xargs)" \
-	"$( (echo hz-run hz-stat hz.h hz-preload hz-preload.service $static $lanes; echo hz_options.7; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
+	"$( (echo hz-run hz-stat hz.h hz-preload hz-preload.service hz-gdb.py $static $lanes; echo hz_options.7; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
 	"and nothing else"
 ! grep -q "$work" "$dest$libdir"/pkgconfig/*.pc
 ok $? "the staging directory is not recorded"
