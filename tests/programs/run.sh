@@ -3,12 +3,14 @@
 #
 # run.sh - real programs do the same on libhz as on libc's malloc.
 #
-#	HZ_SO=path programs/run.sh [all | light | NAME...]
+#	HZ_SO=path programs/run.sh [--system] [all | light | NAME...]
 #
 # Each program is a function p_NAME below, which prints what must be the same; it runs without
 # and with LD_PRELOAD=$HZ_SO in directories of their own, and the two outputs, standard error
 # included, are compared byte by byte. TAP on stdout. What is not installed is skipped with its
-# name; HZ_TEST_VERBOSE=1 shows the outputs. A program that runs longer than LIMIT seconds is
+# name; HZ_TEST_VERBOSE=1 shows the outputs. With --system it is not LD_PRELOAD but the file
+# /etc/ld.so.preload that names the library, in a mount namespace where /etc is a copy: every
+# process has it then, set-user-id ones and those with an environment of their own as well. A program that runs longer than LIMIT seconds is
 # killed and has failed.
 #
 # Output must not depend on time, process numbers, paths or address layout: the functions take
@@ -442,19 +444,233 @@ p_openssl() {
 	openssl ciphers | tr : '\n' | sort | md5sum
 }
 
+# Persistence of both kinds: what a killed server had acknowledged is there when it starts again.
+p_redis_aof() {
+	needs redis-server redis-cli
+	start() {
+		redis-server --port 0 --unixsocket "$PWD/redis.sock" --dir "$PWD" --appendonly yes \
+			--appendfsync always --enable-debug-command yes --save '' --activedefrag no >>server.log 2>&1 &
+		server=$!
+		for i in $(seq 1 200); do
+			[ "$(redis-cli -s redis.sock ping 2>/dev/null)" = PONG ] && break
+			sleep 0.1
+		done
+	}
+	start
+	for i in 1 2 3; do
+		redis-cli -s redis.sock eval 'for i=1,6000 do local n = i + ARGV[1] * 1000
+			redis.call("set", "k"..n, string.rep(i % 10, n % 700))
+			redis.call("rpush", "l"..(n % 40), n); redis.call("sadd", "s", n % 555)
+			if n % 3 == 0 then redis.call("del", "k"..(n - 2)) end end return "done"' 0 $i
+	done
+	redis-cli -s redis.sock bgrewriteaof
+	while redis-cli -s redis.sock info persistence |
+		grep -q aof_rewrite_in_progress:1; do sleep 0.1; done
+	redis-cli -s redis.sock --raw debug digest | tee before
+	kill -9 "$server"
+	wait "$server" 2>/dev/null
+	start
+	redis-cli -s redis.sock --raw debug digest | cmp - before && echo same
+	redis-cli -s redis.sock dbsize
+	redis-cli -s redis.sock save
+	redis-cli -s redis.sock shutdown nosave
+	wait "$server"
+	echo "server $?"
+}
+
+p_postgres() {
+	local bin
+	bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
+	[ -x "$bin/postgres" ] || bin=$(dirname "$(command -v postgres)" 2>/dev/null)
+	[ -x "$bin/initdb" ] && [ -x "$bin/pgbench" ] || skip_because "postgres is not installed"
+	[ -e "$("$bin/pg_config" --sharedir)/postgres.bki" ] || skip_because "postgres is incomplete"
+	local as=
+	if [ "$(id -u)" = 0 ]; then
+		needs setpriv
+		as="setpriv --reuid 65534 --regid 65534 --clear-groups"
+		chown 65534:65534 .
+	fi
+	$as "$bin/initdb" -A trust -U me --locale=C --no-sync -D "$PWD/data" >initdb.log 2>&1
+	echo "initdb $?"
+	$as "$bin/postgres" -D "$PWD/data" -k "$PWD" -c listen_addresses= -c fsync=off \
+		-c shared_buffers=16MB -c jit=off >server.log 2>&1 &
+	server=$!
+	export PGHOST=$PWD PGUSER=me PGDATABASE=postgres
+	for i in $(seq 1 200); do
+		"$bin/pg_isready" -q && break
+		sleep 0.1
+	done
+	"$bin/pgbench" -i -s 1 -q >pgbench.log 2>&1
+	"$bin/pgbench" -c 4 -j 2 -t 150 >>pgbench.log 2>&1
+	echo "pgbench $?"
+	"$bin/psql" -X -A -t <<-'END'
+	SELECT count(*), sum(abalance) = (SELECT sum(bbalance) FROM pgbench_branches) FROM pgbench_accounts;
+	CREATE TABLE t AS SELECT i, md5(i::text) m FROM generate_series(1, 60000) i;
+	CREATE INDEX ON t (m);
+	SELECT count(*), min(m), max(m) FROM t;
+	SELECT count(*) FROM t a JOIN t b ON a.m < b.m AND b.i = a.i + 1;
+	SELECT substr(m, 1, 1), count(*) FROM t GROUP BY 1 ORDER BY 1;
+	SELECT length(string_agg(m, ',' ORDER BY i)) FROM t;
+	DO $$ BEGIN FOR i IN 1..2000 LOOP PERFORM format('%s-%s', i, repeat('x', i)); END LOOP; END $$;
+	VACUUM FULL t;
+	END
+	"$bin/pg_dump" -t t | grep -v '^-- Dumped\|restrict' | md5sum
+	kill -INT "$server"
+	wait "$server"
+	echo "server $?"
+	grep -c -E 'PANIC|signal|corrupt' server.log
+}
+
+# Logins on the loopback: privilege separation, its filter of system calls, a pseudo-terminal.
+p_sshd() {
+	[ "$(id -u)" = 0 ] || skip_because "not root"
+	needs ssh ssh-keygen
+	local daemon
+	daemon=$(PATH=$PATH:/usr/sbin command -v sshd) || skip_because "sshd is not installed"
+	[ -d /run/sshd ] || mkdir -m 755 /run/sshd 2>/dev/null || skip_because "there is no /run/sshd"
+	local port=$((20000 + $$ % 20000))
+	chmod 755 .
+	ssh-keygen -q -t ed25519 -N '' -f host && ssh-keygen -q -t ed25519 -N '' -f key
+	cp key.pub authorized
+	cat >sshd_config <<-END
+	Port $port
+	ListenAddress 127.0.0.1
+	HostKey $PWD/host
+	AuthorizedKeysFile $PWD/authorized
+	PidFile $PWD/sshd.pid
+	StrictModes no
+	UsePAM no
+	PermitRootLogin yes
+	PasswordAuthentication no
+	MaxStartups 100
+	END
+	"$daemon" -D -e -f "$PWD/sshd_config" >sshd.log 2>&1 &
+	server=$!
+	login() {
+		ssh -q -F /dev/null -i key -p "$port" -o StrictHostKeyChecking=no -o BatchMode=yes \
+			-o UserKnownHostsFile=/dev/null -o ConnectionAttempts=20 root@127.0.0.1 "$@"
+	}
+	for i in $(seq 1 100); do
+		grep -q 'Server listening' sshd.log && break
+		sleep 0.1
+	done
+	for i in $(seq 1 15); do
+		login "echo login $i; exit 3"
+		echo "$?"
+	done
+	login -tt 'tty >/dev/null && echo terminal' 2>/dev/null | tr -d '\r'
+	seq 1 200000 | login 'cat | md5sum'
+	login -C 'seq 1 200000' | md5sum
+	kill "$server"
+	wait "$server"
+	grep -c -E 'fatal|Bad system call|segfault|mm_answer.*fail' sshd.log
+}
+
+# The interpreter's own tests of what leans on memory, threads and processes.
+p_cpython() {
+	needs python3
+	python3 -c 'import test.test_list, test.test_json' 2>/dev/null ||
+		skip_because "python3's tests are not installed"
+	mkdir tmp
+	PYTHONMALLOC=malloc TMPDIR=$PWD/tmp LIMIT= python3 -m test -q --timeout 200 test_list test_dict \
+		test_bytes test_json test_fork1 test_mmap test_zlib test_thread test_gc test_weakref \
+		test_queue test_struct test_array test_deque test_pickle 2>&1 |
+		grep -E '^(Result|test_.* (failed|crashed)|Total tests)' | sed 's/ in .*//; s/(.*)//'
+}
+
+# Its extensions are loaded with RTLD_DEEPBIND.
+p_php() {
+	needs php
+	php -r '
+	echo extension_loaded("ctype") + extension_loaded("tokenizer") + extension_loaded("posix"), "\n";
+	for ($i = 0; $i < 200000; $i++) $a["k" . ($i * 7919 % 50021)][] = str_repeat("v", $i % 60);
+	$n = 0; foreach ($a as $k => $v) foreach ($v as $s) $n += strlen($s);
+	echo count($a), " $n ", ctype_alpha("abc") ? "alpha" : "?", "\n";
+	echo count(token_get_all("<?php " . str_repeat("\$x = [1, 2, \"three\"];\n", 5000))), "\n";
+	echo strlen(serialize($a)), " ", md5(json_encode($a)), "\n";
+	echo strlen(preg_replace("/v{3,}/", "w", implode(",", array_map("implode", $a)))), "\n";
+	echo posix_getpid() == getmypid() ? "posix" : "?", "\n";
+	$z = iconv("UTF-8", "UTF-16", str_repeat("ä", 100000)); echo strlen($z), "\n";'
+}
+
+p_memcached() {
+	needs memcached python3
+	memcached -s "$PWD/cache.sock" -m 64 -t 4 $([ "$(id -u)" = 0 ] && echo -u root) >server.log 2>&1 &
+	server=$!
+	for i in $(seq 1 100); do
+		[ -S cache.sock ] && break
+		sleep 0.1
+	done
+	python3 - <<-'END'
+	import socket, threading, hashlib
+	def client(k, out):
+	    s = socket.socket(socket.AF_UNIX); s.connect("cache.sock"); f = s.makefile("rwb")
+	    h = hashlib.md5()
+	    for i in range(3000):
+	        v = (b"%d-" % i) * (i * 37 % 400 + 1)
+	        f.write(b"set %d_%d 0 0 %d\r\n%s\r\n" % (k, i, len(v), v)); f.flush(); f.readline()
+	        if i % 3 == 0:
+	            f.write(b"get %d_%d\r\n" % (k, i)); f.flush()
+	            n = int(f.readline().split()[3]); h.update(f.read(n + 2)); f.readline()
+	    out[k] = h.hexdigest()
+	out = {}
+	t = [threading.Thread(target=client, args=(k, out)) for k in range(6)]
+	[x.start() for x in t]; [x.join() for x in t]
+	print(sorted(out.items()))
+	END
+	kill "$server"
+	wait "$server"
+	echo "server $?"
+}
+
+# A build of many files at once: make, cc, as, ld, ar.
+p_make() {
+	needs make cc ar nm
+	for i in $(seq 1 120); do
+		printf '#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <math.h>\n
+		struct s%d { int a[%d]; struct s%d *next; };\nint f%d(int x) { struct s%d *s =
+		calloc(1, sizeof(*s)); for (int i = 0; i < %d; i++) s->a[i] = x * i ^ %d; int r = s->a[x %% %d];
+		free(s); return r + (int)sqrt(x); }\n' $i $((i + 3)) $i $i $i $((i + 3)) $i $((i + 3)) >f$i.c
+	done
+	printf 'int main(void) { return 0; }\n' >main.c
+	printf 'O = $(patsubst %%.c,%%.o,$(wildcard f*.c))\nall: p\np: main.o libf.a\n\tcc -o $@ main.o -L. -lf -lm\nlibf.a: $(O)\n\tar crD $@ $^\n%%.o: %%.c\n\tcc -O2 -g -frandom-seed=1 -ffile-prefix-map=$(CURDIR)=. -c $< -o $@\n' >Makefile
+	make -s -j4 2>&1 && ./p && cat f*.o | md5sum
+	nm libf.a | grep -c ' T f'
+}
+
 light="bash perl coreutils sedawk tarxz python ulimit64m"
-all="$light zstd git gcc gxx sqlite3 redis nginx java node apt ulimit512m setuid man gdb openssl"
+all="$light zstd git gcc gxx sqlite3 redis nginx java node apt ulimit512m setuid man gdb openssl
+	redis_aof postgres sshd cpython php memcached make"
+
+# system_wide COMMAND...: with $1 in an /etc/ld.so.preload that nobody else sees.
+system_wide() {
+	local library=$1 upper
+	shift
+	upper=$(mktemp -d "$work/etc.XXXXXX") && mkdir "$upper/files" "$upper/work" &&
+		chmod 755 "$upper/files" || return 99
+	# shellcheck disable=SC2016
+	unshare -m bash -c '
+		mount -t overlay -o "lowerdir=/etc,upperdir=$1/files,workdir=$1/work" none /etc &&
+		echo "$2" >/etc/ld.so.preload || exit 99
+		shift 2
+		exec "$@"' bash "$upper" "$library" "$@"
+}
 
 # run NAME PRELOAD DIRECTORY: the function's output into DIRECTORY.out; its status.
 run() {
+	local with=env
 	mkdir "$3"
+	if [ -n "$2" ]; then
+		with="env LD_PRELOAD=$2"
+		[ -z "$system" ] || with="system_wide $2"
+	fi
 	# shellcheck disable=SC2016
 	(
 		cd "$3" || exit 99
 		export -f needs skip_because "p_$1"
 		export work
-		timeout -k 5 "$LIMIT" setsid -w env ${2:+LD_PRELOAD="$2"} bash -c \
-			"p_$1" bash </dev/null >"$3.out" 2>&1
+		# shellcheck disable=SC2086
+		$with timeout -k 5 "$LIMIT" setsid -w bash -c "p_$1" bash </dev/null >"$3.out" 2>&1
 	)
 }
 
@@ -463,6 +679,19 @@ LD_PRELOAD=$HZ_SO cat /proc/self/maps | grep -q -F "$HZ_SO" || {
 	exit 99
 }
 
+system=
+if [ "${1:-}" = --system ]; then
+	system=1
+	shift
+	seen=$(system_wide "$HZ_SO" env -i cat /proc/self/maps 2>&1)
+	case $seen in
+	*"$HZ_SO"*) ;;
+	*)
+		echo "1..0 # SKIP no /etc of our own: $(echo "$seen" | head -n 1)"
+		exit 0
+		;;
+	esac
+fi
 [ $# -gt 0 ] || set -- all
 names=
 for name; do
