@@ -113,6 +113,7 @@ BEGIN {
     printf "#define HZ_CLASSES %d\n", n
     printf "#define HZ_CLASS_MAX_BYTES %d\n", class_max
     printf "#define HZ_CLASS_STEP_BYTES %d\n", step
+    printf "#define HZ_CLASS_LINEAR_MAX %d\n", linear_max
     printf "#define HZ_CLASS_LOOKUPS %d\n", class_max / step + 1
     print ""
     printf "#define HZ_CLASS_INIT(X)"

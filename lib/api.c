@@ -175,8 +175,8 @@ HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 		return p ? p : no_memory();
 	}
 	void *p = alloc(n);
-	if (likely(p))
-		hz_zero(p, n);
+	if (likely(p)) /* all that malloc_usable_size says; hz_zero rounds up to a step */
+		hz_zero(p, n - 1 < HZ_CLASS_LINEAR_MAX ? n : hz_classes[hz_class_of_size(n)].bytes);
 	return p;
 }
 

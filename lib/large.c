@@ -193,7 +193,7 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 	}
 	hz_add(&hz_large_counts.reused, !r->zero);
 	if (zero && !r->zero)
-		hz_zero(r->base, n);
+		hz_zero(r->base, (size_t)hz_run_pages(r) << HZ_PAGE_SHIFT);
 	return r->base;
 }
 

@@ -302,23 +302,27 @@ static void check_usable_size(void)
 
 static void check_calloc(void)
 {
-	size_t dirty = 0;
+	size_t dirty = 0, beyond = 0;
 	for (size_t i = 0; i < nsizes; i++) {
 		void *p[3];
 		size_t live = sizes[i] <= MIB ? 3 : 1;
-		for (size_t k = 0; k < live; k++)
-			memset(p[k] = T_malloc(sizes[i]), 0xa5, sizes[i]);
+		for (size_t k = 0; k < live; k++) {
+			p[k] = T_malloc(sizes[i]);
+			memset(p[k], 0xa5, T_malloc_usable_size(p[k]));
+		}
 		for (size_t k = 0; k < live; k++)
 			T_free(p[k]);
 		for (size_t k = 0; k < live; k++) {
 			p[k] = T_calloc(sizes[i], 1);
 			dirty += !all_zero(p[k], sizes[i]);
-			memset(p[k], 0x5a, sizes[i]);
+			beyond += !all_zero(p[k], T_malloc_usable_size(p[k]));
+			memset(p[k], 0x5a, T_malloc_usable_size(p[k]));
 		}
 		for (size_t k = 0; k < live; k++)
 			T_free(p[k]);
 	}
 	is_int(dirty, 0, "calloc is zero after dirty reuse, all sizes to 16 MiB");
+	is_int(beyond, 0, "up to the end of what malloc_usable_size says, as with glibc");
 	dirty = 0;
 	for (int round = 0; round < 3; round++) {
 		unsigned char *p = T_malloc(opaque(64 * MIB)), *q;
