@@ -13,7 +13,7 @@ int main(int argc, char **argv __attribute__((unused)))
 {
 	watchdog(HAZARD_SECONDS);
 	if (argc > 1) {
-		syscall(334, own.area, 32, 0, 0x53053053);
+		syscall(SYS_rseq, own.area, 32, 0, 0x53053053);
 		return use_malloc() | use_malloc_in_new_thread();
 	}
 	setenv("GLIBC_TUNABLES", "glibc.pthread.rseq=0", 1);
