@@ -2,16 +2,14 @@
 /*
  * lane/lean.h - the constants of libhz-lean: the least resident memory.
  *
- * Three things cost memory here that the other lanes spend for speed: free
- * pages kept at hand, slabs so long that one class keeps what another lacks,
- * and what threads that stopped allocating still hold.  Smaller magazines are
- * not among them: a block that comes back through a magazine is resident
- * already, a carved one is not yet (doc/LEDGER.md).
+ * Two things cost memory that the other lanes spend for speed: free pages kept
+ * at hand, and slabs so long that one class keeps what another lacks.  Smaller
+ * magazines are not among them: a block that comes back through a magazine is
+ * resident already, a carved one is not yet (doc/LEDGER.md).
  * Values that are not argued here are balanced's, for its reasons.
  *
  *      slabs      -> two pages: a class gives back what it does not use
  *      dirty      -> a small program's own swings, for a fifth of a second
- *      threads    -> half of what balanced lets all of them hold
  */
 #pragma once
 
@@ -24,10 +22,11 @@ enum {
 	HZ_LANE_MAG_START_BYTES = 16 << 10,
 	HZ_LANE_MAG_AHEAD_BYTES = 32 << 10,
 	HZ_LANE_MAG_CLASS_BYTES = 1 << 20,
-	/* One thread alone as in balanced; two have 8 MiB each, sixteen one, and
-	 * a large heap does not raise that by more than a 32nd of itself. */
+	/* As in balanced: half of it made replacing blocks to 128 KiB 1.2 times
+	 * as long and larger, too.  But a large heap does not raise it by more
+	 * than a 32nd of itself. */
 	HZ_LANE_MAG_THREAD_BYTES = 8 << 20,
-	HZ_LANE_MAG_PROCESS_BYTES = 16 << 20,
+	HZ_LANE_MAG_PROCESS_BYTES = 32 << 20,
 	HZ_LANE_MAG_LIVE_SHIFT = 5,
 
 	HZ_LANE_BATCH_ROUNDS = 62,
@@ -46,7 +45,9 @@ enum {
 
 	/* A quarter of balanced's, and a 32nd of the recent peak beyond it:
 	 * large blocks that come and go 0.94 of balanced's peak, growing ones
-	 * 0.90, processor time of both 1.0 to 1.2. */
+	 * 0.83, threads that come and go 0.62; in processor time 1.1 to 1.3,
+	 * and 1.8 where blocks to 128 KiB are replaced (0.57 of the memory).
+	 * A 16th gains half of that. */
 	HZ_LANE_DIRTY_BYTES = 256 << 10,
 	HZ_LANE_DIRTY_SHIFT = 5,
 	/* Twice the break-even of a purge and its refault. */
