@@ -75,6 +75,7 @@ struct hz_thin {
 	size_t reused_bytes; /* taken from free bits since aged_ms; lock */
 	uint32_t gone_pages, back_pages; /* purged, and taken again; lock */
 	uint32_t aged_ms; /* last look by age; lock */
+	uint32_t thin_ms; /* last that gave pages back because blocks were freed; thread */
 	uint32_t next_class; /* where the next look begins; any thread, relaxed */
 	size_t seen_live; /* bytes in use at the last look, or their peak; thread */
 };

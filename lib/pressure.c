@@ -10,7 +10,8 @@
  * not used for a second is given back.  But a process that has freed most of
  * what it had may never call again, so as long as it has not shown that it
  * comes back within two seconds for what it gave up, it keeps no more than
- * half of what it uses; one that has is trusted until memory grows old unused.
+ * half of what it uses, and then as much as it came back for, until memory
+ * grows old unused.
  * The first such return costs page faults once, the last one costs what the
  * exit of the process would.
  *
@@ -32,22 +33,23 @@ static struct {
 	/* Of whoever frees, relaxed; lost updates cost a purge too few or many. */
 	uint32_t early_ms; /* last purge before its time */
 	size_t early_pages; /* purged since used last grew back */
-	bool trusted; /* the process came back for what it gave up */
+	size_t trusted_pages; /* the most it came back for */
 } pressure;
 
 enum { LEAST_PAGES = HZ_LANE_DIRTY_BYTES >> HZ_PAGE_SHIFT };
 
-static size_t keep_of(size_t used, bool trusted)
+static size_t keep_of(size_t used, size_t trusted)
 {
 	size_t peak = hz_load(&hz_run_counts.peak_pages);
 	size_t want = peak + (peak >> HZ_LANE_DIRTY_SHIFT);
 	size_t keep = want > used + LEAST_PAGES ? want - used : LEAST_PAGES;
-	return trusted ? keep : hz_min(keep, hz_max(LEAST_PAGES, used >> HZ_LANE_EARLY_SHIFT));
+	size_t early = hz_max(LEAST_PAGES, used >> HZ_LANE_EARLY_SHIFT);
+	return hz_min(keep, hz_max(early, trusted));
 }
 
 size_t hz_pressure_keep(void)
 {
-	return keep_of(hz_load(&hz_run_counts.used_pages), hz_load(&pressure.trusted));
+	return keep_of(hz_load(&hz_run_counts.used_pages), hz_load(&pressure.trusted_pages));
 }
 
 static size_t purge(size_t keep, uint32_t before_ms)
@@ -64,20 +66,20 @@ static size_t purge(size_t keep, uint32_t before_ms)
  * the next free does not come here again. */
 static void over(size_t used, size_t dirty)
 {
-	size_t keep = keep_of(used, true);
-	if (hz_load(&pressure.trusted) || dirty > keep) {
-		purge(keep, 0);
+	size_t trusted = hz_load(&pressure.trusted_pages);
+	if (dirty > keep_of(used, SIZE_MAX)) {
+		purge(keep_of(used, trusted), 0);
 		return;
 	}
 	uint32_t now = (uint32_t)hz_os_now_ms();
 	bool soon = now - hz_load(&pressure.early_ms) < 2 * HZ_LANE_AGE_MS;
 	size_t gone = soon ? hz_load(&pressure.early_pages) : 0;
 	size_t back = hz_load(&hz_run_counts.high_pages) - hz_load(&hz_run_counts.low_pages);
-	if (gone > LEAST_PAGES && back > gone / 2) {
-		hz_store(&pressure.trusted, true);
+	if (gone > LEAST_PAGES && back > gone / 2 && back > trusted) {
+		hz_store(&pressure.trusted_pages, back + back / 4);
 		return;
 	}
-	keep = keep_of(used, false);
+	size_t keep = keep_of(used, trusted);
 	hz_store(&pressure.early_pages, gone + purge(keep - keep / 4, 0));
 	hz_store(&pressure.early_ms, now);
 	hz_store(&hz_run_counts.high_pages, used);
@@ -87,7 +89,7 @@ static void over(size_t used, size_t dirty)
 void hz_pressure_freed(void)
 {
 	size_t used = hz_load(&hz_run_counts.used_pages), dirty = hz_load(&hz_run_counts.dirty_pages);
-	if (unlikely(dirty > keep_of(used, hz_load(&pressure.trusted))))
+	if (unlikely(dirty > keep_of(used, hz_load(&pressure.trusted_pages))))
 		over(used, dirty);
 	/* Much was freed: the next frees look at the clock, not one in 64. */
 	else if (dirty > MUCH_PAGES && dirty > used)
@@ -113,7 +115,7 @@ uint32_t hz_pressure_tick(void)
 	/* What grew old was kept in vain. */
 	if (hz_load(&hz_run_counts.dirty_pages) &&
 	    purge(hz_pressure_keep(), now - HZ_LANE_AGE_MS) > hz_max(LEAST_PAGES, used / 8))
-		hz_store(&pressure.trusted, false);
+		hz_store(&pressure.trusted_pages, 0);
 	return now;
 }
 

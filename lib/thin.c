@@ -11,8 +11,8 @@
  *
  *   freed    a heap's slabs are less than half in use and a quarter less than at
  *            the last look: magazines are emptied too, since a block in one
- *            keeps its page.  A heap that came back for most of what went is
- *            not asked again before it was quiet for an epoch.
+ *            keeps its page.  A heap that came back within two seconds for
+ *            most of what went is not asked again before it was quiet for one.
  *   aged     in an epoch less than half of the free bytes were taken again
  *   all      hz_purge, malloc_trim, memory refused
  *
@@ -56,6 +56,12 @@ static size_t thin(struct hz_heap *h, size_t budget)
 	return pages;
 }
 
+static void forget(struct hz_thin *t)
+{
+	hz_store(&t->gone_pages, 0);
+	hz_store(&t->back_pages, 0);
+}
+
 bool hz_thin_shrinking(const struct hz_heap *h)
 {
 	const struct hz_thin *t = &h->thin;
@@ -67,12 +73,18 @@ bool hz_thin_shrinking(const struct hz_heap *h)
 void hz_thin_freed(struct hz_heap *h)
 {
 	struct hz_thin *t = &h->thin;
-	size_t live = hz_load(&t->slab_bytes) - hz_load(&t->free_bytes);
-	if (likely(!hz_thin_shrinking(h)))
+	size_t free = hz_load(&t->free_bytes), live = hz_load(&t->slab_bytes) - free;
+	if (likely(free < HZ_LANE_THIN_BYTES || free < live))
 		t->seen_live = live;
 	if (live > t->seen_live - t->seen_live / 4)
 		return;
 	t->seen_live = live;
+	uint32_t now = (uint32_t)hz_os_now_ms();
+	if (now - t->thin_ms > 2 * HZ_LANE_AGE_MS) /* what came back later does not count */
+		forget(t);
+	if (!hz_thin_shrinking(h))
+		return;
+	t->thin_ms = now;
 	hz_mag_shrink_all(h);
 	thin(h, SIZE_MAX);
 	hz_pressure_freed();
@@ -87,10 +99,8 @@ void hz_thin_aged(struct hz_heap *h, uint32_t now_ms)
 	bool quiet = t->reused_bytes < t->free_bytes / 2;
 	t->reused_bytes = 0;
 	hz_store(&t->aged_ms, now_ms);
-	if (quiet) {
-		hz_store(&t->gone_pages, 0);
-		hz_store(&t->back_pages, 0);
-	}
+	if (quiet)
+		forget(t);
 	hz_mag_unlock(h);
 	if (quiet)
 		thin(h, BUDGET);
