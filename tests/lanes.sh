@@ -123,6 +123,27 @@ for name in $names; do
 	done
 done
 
+# doc/tuning.md has each constant with the value it has in each table.
+for lane in balanced scale lean; do
+	sed -n 's/^\tHZ_LANE_\([A-Z_]*\) = .*/\1/p' "$abs_srcdir/lib/lane/$lane.h" >"$work/constants"
+	{
+		printf '#include <stdio.h>\n#include "lane/%s.h"\nint main(void)\n{\n' $lane
+		sed 's/.*/\tprintf("%s %ld\\n", "&", (long)HZ_LANE_&);/' "$work/constants"
+		printf '\treturn 0;\n}\n'
+	} >"$work/constants.c"
+	$CC -w -iquote "$abs_srcdir/lib" -o "$work/print" "$work/constants.c"
+	"$work/print" | $AWK '
+		$1 ~ /_BYTES$/ { $2 = $2 >= 1048576 ? $2 / 1048576 " MiB" : $2 / 1024 " KiB" }
+		{ print }' >"$work/is.$lane"
+	$AWK -F ' *[|] *' -v lane=$lane '
+		$2 == "constant" { for (i = 1; i <= NF; i++) if ($i == lane) column = i }
+		column && $2 ~ /^[A-Z_]+$/ { print $2, $column }' "$abs_srcdir/doc/tuning.md" >"$work/said.$lane"
+	sort "$work/is.$lane" >"$work/is" && sort "$work/said.$lane" >"$work/said"
+	[ -s "$work/is" ] && diff "$work/is" "$work/said" >"$work/wrong"
+	ok $? "doc/tuning.md has the constants of $lane"
+	note <"$work/wrong"
+done
+
 # The manual.
 page=$abs_srcdir/man/hz_lanes.7
 for name in $names; do
