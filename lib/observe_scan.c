@@ -147,6 +147,7 @@ static void add_slab(struct window *w, const struct hz_run *r, uintptr_t at, siz
 		k->full_pages += (uint32_t)pages;
 		k->full_tail_bytes += tail;
 	}
+	k->untouched_pages += (uint32_t)__builtin_popcount(hz_load(&r->purged));
 	if (r->zero && touched < pages)
 		k->untouched_pages += (uint32_t)(pages - touched);
 	for (size_t i = 0; i < pages; i++) {

@@ -3,53 +3,56 @@
  * waste.c - the sums of box waste, and what each block was asked for.
  *
  *      hz_waste[0..7]      requests up to 4, 8, ... 32 KiB
- *      asked[arena][page]  (row + 1) << 20 | bytes asked for, of the block that
+ *      asked[GiB][page]    (row + 1) << 20 | bytes asked for, of the block that
  *                          begins in the page; row + 1 = 0: no medium one
  *
- * The table of an arena is mapped when its first block is noted: 4 bytes a
- * page of the reservation, of which those in use become resident, 0.1 % of
- * the heap.  A block larger than a page shares its first page with no other
- * block's first byte, so a word per page is enough.
+ * The words of a GiB of addresses are mapped when its first block is noted,
+ * 1 MiB for 262144 pages.  A block larger than a page shares its first page
+ * with no other block's first byte, so a word per page is enough.
  *
  * Invariants: a word is written by who holds the block: no two threads at
  * once; a row's req never exceeds its alloc, because a block's growth goes to
  * the row where its bytes went, and never beyond them.
- * It refuses to be exact without memory for the table: growth in place is not
- * counted then.
+ * It refuses to be exact without memory for the words, or where two GiB that
+ * are a TiB apart share a slot: growth in place is not counted then.
  */
 #include "waste.h"
 
-#include "arena.h"
+#include "os.h"
 
 struct hz_waste hz_waste[HZ_WASTE_CLASSES];
 
 enum {
 	ROW_SHIFT = 20, /* above any size with a class */
 	ASKED_MASK = (1 << ROW_SHIFT) - 1,
+	GIB_SHIFT = 30,
+	SLOTS = 1024, /* a TiB of heap without two in one slot */
 };
 
-static uint32_t *asked[HZ_ARENAS_MAX]; /* CAS: whoever needs it first */
+struct words {
+	uintptr_t gib; /* address >> GIB_SHIFT; constant */
+	uint32_t of[HZ_GIB >> HZ_PAGE_SHIFT]; /* by page; who holds the block */
+};
 
-/* The word of the block at p; NULL when there is no memory for it, or when the
- * block is a mapping of its own. */
+static struct words *asked[SLOTS]; /* CAS: whoever needs it first */
+
+/* The word of the block at p; NULL when there is none. */
 static uint32_t *word_of(const void *p)
 {
-	const struct hz_arena *a = hz_arena_of(p);
-	if (!a)
-		return NULL;
-	uint32_t *table = hz_load_acquire(&asked[a->number]);
-	if (!table) {
-		size_t bytes = hz_round_up((size_t)a->pages_max * sizeof(*table), HZ_PAGE);
-		uint32_t *fresh = hz_os_map(bytes);
+	uintptr_t gib = (uintptr_t)p >> GIB_SHIFT;
+	struct words **slot = &asked[gib % SLOTS], *w = hz_load_acquire(slot);
+	if (!w) {
+		struct words *fresh = hz_os_map(hz_round_up(sizeof(*fresh), HZ_PAGE));
 		if (!fresh)
 			return NULL;
-		if (__atomic_compare_exchange_n(&asked[a->number], &table, fresh, false,
-						__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-			table = fresh;
+		fresh->gib = gib;
+		if (__atomic_compare_exchange_n(slot, &w, fresh, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE))
+			w = fresh;
 		else
-			hz_os_unmap(fresh, bytes);
+			hz_os_unmap(fresh, hz_round_up(sizeof(*fresh), HZ_PAGE));
 	}
-	return &table[hz_arena_index(a, p)];
+	return w->gib == gib ? &w->of[(uintptr_t)p % HZ_GIB >> HZ_PAGE_SHIFT] : NULL;
 }
 
 void hz_waste_note(const void *p, size_t n, size_t up)

@@ -95,6 +95,10 @@ for library in $(libraries); do
 	start "$library" ./churn 2>/dev/null
 	sleep 0.1
 	kill -STOP "$pid"
+	# A thread in the kernel stops when it comes out.
+	while cat "/proc/$pid"/task/*/stat | sed 's/.*) //' | grep -q -v '^T'; do
+		sleep 0.05
+	done
 	"$stat" --json "$pid" >json
 	is "$? $(sum) $(figure partial)" "0 $(figure resident_bytes) " "$(basename "$library" .so.0): can be read"
 	le 99 "$(figure attributed_percent | cut -d. -f1)" "$(basename "$library" .so.0): percent attributed"
