@@ -165,7 +165,7 @@ cat >"$work/form" <<END
 ^\[hz3\] S12_V2 stats: calls=$n hit=$n miss=$n enter=$n\$
 ^\[HZ3_MEDIUM_WASTE_OBS\] req=$n alloc=$n waste=$n waste_pct=$n\.[0-9][0-9]\$
 END
-run "$twin" medium
+HZ_ARENA_SIZE=1G run "$twin" medium # more than it needs, whatever the build's default
 i=0
 while IFS= read -r form; do
 	i=$((i + 1))
