@@ -43,4 +43,14 @@ else
 	skip "mandoc is not installed"
 fi
 
+# The other formatter; the tables of hz_obs(5) are wider than its lines, which it says.
+for file in man/*.[1-8] "$abs_builddir"/man/*.[1-8]; do
+	[ -f "$file" ] && [ "$file" != man/hz_obs.5 ] || continue
+	if have groff; then
+		is "$(LC_ALL=C groff -ww -mandoc -Tascii "$file" 2>&1 >/dev/null)" "" "groff -ww ${file##*/}"
+	else
+		skip "groff is not installed"
+	fi
+done
+
 done_testing
