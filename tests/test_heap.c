@@ -6,6 +6,7 @@
  *   recycled    a thread's heap is the next thread's; heaps do not pile up
  *   adopted     slabs of an idle heap serve who lacks one
  *   sent        to live heaps (batches), idle ones (at once), strays (passed on)
+ *   thinned     pages of slabs that go and come back; medium blocks kept where freed
  *   late        a thread without a heap allocates and frees
  *   fork        while others work, while others hold locks and shelves are torn
  *
@@ -213,11 +214,72 @@ static void adopted(long arg)
 		fill(hand.block[i], 1024, (uintptr_t)hand.block[i]);
 		all_whole();
 	}
-	NEED(me->counts.adopted > 50);
+	NEED(me->counts.adopted > 40);
 	NEED_AT(hz_run_counts.used_pages <= pages + 2, hz_run_counts.used_pages - pages);
 	do_free(&hand);
 	hzw_free(mine);
 	NEED(old->state == HZ_HEAP_IDLE);
+	nothing_left();
+}
+
+/* Pages of slabs that go and come back, and what the heap counts of it. */
+static void thinned(long arg)
+{
+	enum { N = 8000, BYTES = 112 };
+	static void *block[N];
+	(void)arg;
+	for (size_t round = 0; round < 3; round++) {
+		for (size_t i = 0; i < N; i++) {
+			block[i] = hzw_malloc(BYTES);
+			fill(block[i], BYTES, (uintptr_t)block[i]);
+		}
+		struct hz_heap *h = hz_tls.heap;
+		NEED(h->thin.free_bytes < HZ_LANE_THIN_BYTES);
+		size_t purged = hz_os_counts.purge_bytes;
+		for (size_t i = 0; i < N; i++)
+			if (i % 400)
+				hzw_free(block[i]);
+		/* Twenty blocks are left, of 230 pages: all but a few went. */
+		all_whole();
+		NEED(round || hz_os_counts.purge_bytes > purged + N * BYTES / 2);
+		hz_heap_thin_all();
+		unsigned named = 0;
+		for (size_t i = 0; i < N; i += 400) {
+			struct hz_run *s = slab_of(block[i]);
+			size_t page = (size_t)((char *)block[i] - s->base) >> HZ_PAGE_SHIFT;
+			NEED(!(s->purged >> page & 1));
+			NEED(intact(block[i], BYTES, (uintptr_t)block[i]));
+			named += (unsigned)__builtin_popcount(s->purged);
+		}
+		NEED_AT(named >= 20, named);
+		NEED(h->thin.free_bytes > h->thin.slab_bytes / 2);
+		for (size_t i = 0; i < N; i += 400)
+			hzw_free(block[i]);
+	}
+	hz_heap_flush_own();
+	NEED(!hz_tls.heap->thin.slab_bytes && !hz_tls.heap->thin.free_bytes);
+	nothing_left();
+}
+
+/* Medium blocks of another thread: used again here, home when there is no room. */
+static void kept_here(long arg)
+{
+	(void)arg;
+	static struct hand a;
+	a.n = 40, a.bytes = HZ_LANE_SHARE_BYTES;
+	hire(&a);
+	tell(&a, do_take);
+	hzw_free(hzw_malloc(1)); /* this thread has a heap */
+	hzw_free(a.block[0]);
+	NEED(hz_outbox_count(&hz_tls.heap->box) == 0);
+	NEED(hzw_malloc(HZ_LANE_SHARE_BYTES) == a.block[0]);
+	fill(a.block[0], a.bytes, (uintptr_t)a.block[0]);
+	NEED(slab_of(a.block[0])->owner == a.heap->tag);
+	do_free(&a);
+	all_whole();
+	hz_heap_flush_own();
+	NEED(hz_inbox_any(&a.heap->inbox));
+	fire(&a);
 	nothing_left();
 }
 
@@ -678,6 +740,8 @@ int main(void)
 	scene(adopted, 0, "slabs of idle heaps are adopted");
 	scene(sent, 0, "blocks go to live heaps in batches, to idle ones at once");
 	scene(strays, 0, "blocks whose slab moved on find it");
+	scene(thinned, 0, "pages without a block go, and come back, while their slabs stay");
+	scene(kept_here, 0, "medium blocks of another thread are used where they were freed");
 	scene(late, 0, "a thread without a heap is served from the shared one");
 	scene(exchanging, 0, "five threads exchange blocks at random; nothing is lost");
 	scene(forked, 0, "children of a process at work are whole");
