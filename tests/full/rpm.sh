@@ -26,7 +26,7 @@ is "$(find "$work/top/RPMS" -name '*.rpm' -exec basename {} \; | sed "s/-$versio
 mkdir "$work/root"
 find "$work/top/RPMS" -name '*.rpm' | while IFS= read -r rpm; do
 	rpm -qp --dbpath "$work/db" --requires "$rpm" >>"$work/requires" 2>/dev/null
-	rpm2cpio "$rpm" | (cd "$work/root" && cpio -idm --quiet 2>/dev/null)
+	rpm2archive "$rpm" >>"$work/log" 2>&1 && tar -C "$work/root" -xzf "$rpm.tgz"
 done
 so=$(find "$work/root" -name libhz.so.0)
 [ -n "$so" ] && [ "$(LD_PRELOAD=$so sh -c 'echo works' 2>&1)" = works ]
