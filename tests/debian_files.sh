@@ -35,7 +35,7 @@ while IFS= read -r file; do
 	n=0
 	while IFS= read -r pattern; do
 		# shellcheck disable=SC2254  # it is a pattern
-		case $file in $pattern) n=$((n + 1)) ;; esac
+		case $file in $pattern | ${pattern%/}/*) n=$((n + 1)) ;; esac
 	done <"$work/patterns"
 	[ $n = 1 ] || echo "$file is in $n packages"
 done <"$work/installed" >"$work/wrong"
@@ -47,7 +47,7 @@ while IFS= read -r pattern; do
 	found=
 	while IFS= read -r file; do
 		# shellcheck disable=SC2254
-		case $file in $pattern) found=yes ;; esac
+		case $file in $pattern | ${pattern%/}/*) found=yes ;; esac
 	done <"$work/installed"
 	[ "$found" ] || echo "$pattern"
 done <"$work/patterns" >"$work/wrong"
