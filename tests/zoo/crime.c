@@ -288,6 +288,25 @@ static void double_free_foreign_twice(void)
 	stock_free();
 }
 
+static void *free_many_and_the_last(void *arg)
+{
+	void **p = arg;
+	for (int i = 0; i < 62; i++)
+		free(p[i]);
+	free_criminally(p[61]);
+	return NULL;
+}
+
+static void double_free_foreign_full(void)
+{
+	/* As many as go back to their owner at once; the last of them twice. */
+	void *p[62];
+	for (int i = 0; i < 62; i++)
+		p[i] = get(64);
+	in_thread(free_many_and_the_last, p);
+	others(20000, 64);
+}
+
 static void *free_it_around(void *arg)
 {
 	void **p = arg;
@@ -994,7 +1013,7 @@ static const struct {
 	CRIME(double_free_slab_lives), CRIME(double_free_across_handed_out),
 	CRIME(double_free_slab_gone), CRIME(double_free_after_10000),
 	CRIME(double_free_erased), CRIME(double_free_across), CRIME(double_free_elsewhere),
-	CRIME(double_free_foreign_twice), CRIME(double_free_foreign_after_one),
+	CRIME(double_free_foreign_twice), CRIME(double_free_foreign_full), CRIME(double_free_foreign_after_one),
 	CRIME(double_free_large_across), CRIME(double_free_large_race), CRIME(double_free_128k_across),
 	CRIME(double_free_of_the_dead), CRIME(double_free_in_child),
 	CRIME(free_after_realloc), CRIME(free_after_realloc_large),
