@@ -73,11 +73,12 @@ struct hz_thin {
 	size_t slab_bytes; /* of the heap's slabs; lock */
 	size_t free_bytes; /* of their free bits; lock */
 	size_t reused_bytes; /* taken from free bits since aged_ms; lock */
-	uint32_t gone_pages, back_pages; /* purged, and taken again; lock */
 	uint32_t aged_ms; /* last look by age; lock */
 	uint32_t thin_ms; /* last that gave pages back because blocks were freed; thread */
 	uint32_t next_class; /* where the next look begins; any thread, relaxed */
-	size_t seen_live; /* bytes in use at the last look, or their peak; thread */
+	size_t seen_live; /* bytes in use at the last look, or before they shrank; thread */
+	size_t gone_bytes; /* purged of late; thread */
+	size_t low_live, high_live; /* in use when they were, and highest since; thread */
 };
 
 struct hz_heap_counts { /* its thread, relaxed; readers add heaps up */

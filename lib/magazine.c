@@ -152,13 +152,11 @@ void hz_mag_count(struct hz_heap *h, size_t slab_bytes, size_t free_bytes)
 /* Takes blocks of one of the heap's slabs, whose lock is held. */
 static size_t take(struct hz_heap *h, struct hz_run *s, void **out, size_t n)
 {
-	unsigned was = s->nfree, purged = s->purged;
+	unsigned was = s->nfree;
 	n = hz_slab_take(s, out, n);
 	size_t bytes = (size_t)(was - s->nfree) * s->block_bytes;
 	hz_bump(&h->thin.free_bytes, -bytes);
 	h->thin.reused_bytes += bytes;
-	if (unlikely(purged))
-		hz_bump(&h->thin.back_pages, (uint32_t)__builtin_popcount(purged ^ s->purged));
 	hz_shelf_place(&h->shelf[s->class_no], s);
 	return n;
 }

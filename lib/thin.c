@@ -31,13 +31,12 @@ enum {
 };
 
 /* All slabs of one class; lock held. */
-static size_t thin_shelf(struct hz_heap *h, const struct hz_shelf *shelf, size_t *looked)
+static size_t thin_shelf(const struct hz_shelf *shelf, size_t *looked)
 {
 	size_t pages = 0;
 	for (int i = 0; i < HZ_SHELF_LISTS; i++)
 		for (struct hz_run *s = shelf->list[i]; s; s = s->next, ++*looked)
 			pages += hz_slab_purge(s);
-	hz_bump(&h->thin.gone_pages, (uint32_t)pages);
 	return pages;
 }
 
@@ -49,44 +48,46 @@ static size_t thin(struct hz_heap *h, size_t budget)
 		unsigned c = hz_load(&h->thin.next_class) % HZ_CLASSES;
 		hz_store(&h->thin.next_class, c + 1);
 		hz_lock(&h->lock);
-		pages += thin_shelf(h, &h->shelf[c], &looked);
+		pages += thin_shelf(&h->shelf[c], &looked);
 		hz_mag_unlock(h);
 	}
 	hz_add(&hz_pressure_counts.purged_pages, pages);
 	return pages;
 }
 
-static void forget(struct hz_thin *t)
+/* Whether blocks came back, within two seconds, for half of what went. */
+static bool came_back(const struct hz_thin *t)
 {
-	hz_store(&t->gone_pages, 0);
-	hz_store(&t->back_pages, 0);
+	return t->gone_bytes && t->high_live > t->low_live + t->gone_bytes / 2;
 }
 
 bool hz_thin_shrinking(const struct hz_heap *h)
 {
 	const struct hz_thin *t = &h->thin;
-	size_t free = hz_load(&t->free_bytes), slab = hz_load(&t->slab_bytes);
-	return unlikely(free > HZ_LANE_THIN_BYTES && free > slab - free) &&
-	       hz_load(&t->back_pages) <= hz_load(&t->gone_pages) / 2;
+	size_t free = hz_load(&t->free_bytes), live = hz_load(&t->slab_bytes) - free;
+	return unlikely(free > HZ_LANE_THIN_BYTES && free > live) && !came_back(t);
 }
 
 void hz_thin_freed(struct hz_heap *h)
 {
 	struct hz_thin *t = &h->thin;
 	size_t free = hz_load(&t->free_bytes), live = hz_load(&t->slab_bytes) - free;
-	if (likely(free < HZ_LANE_THIN_BYTES || free < live))
+	if (likely(free < HZ_LANE_THIN_BYTES || free < live)) {
 		t->seen_live = live;
+		t->high_live = hz_max(t->high_live, live);
+	}
 	if (live > t->seen_live - t->seen_live / 4)
 		return;
 	t->seen_live = live;
 	uint32_t now = (uint32_t)hz_os_now_ms();
-	if (now - t->thin_ms > 2 * HZ_LANE_AGE_MS) /* what came back later does not count */
-		forget(t);
+	if (now - t->thin_ms > 2 * HZ_LANE_AGE_MS)
+		t->gone_bytes = 0;
 	if (!hz_thin_shrinking(h))
 		return;
 	t->thin_ms = now;
+	t->low_live = t->high_live = live;
 	hz_mag_shrink_all(h);
-	thin(h, SIZE_MAX);
+	t->gone_bytes += thin(h, SIZE_MAX) << HZ_PAGE_SHIFT;
 	hz_pressure_freed();
 }
 
@@ -99,8 +100,6 @@ void hz_thin_aged(struct hz_heap *h, uint32_t now_ms)
 	bool quiet = t->reused_bytes < t->free_bytes / 2;
 	t->reused_bytes = 0;
 	hz_store(&t->aged_ms, now_ms);
-	if (quiet)
-		forget(t);
 	hz_mag_unlock(h);
 	if (quiet)
 		thin(h, BUDGET);
