@@ -171,24 +171,7 @@ static void send(struct hz_heap *h, void *p, uint32_t tag)
 	hz_bump(&h->counts.foreign, 1);
 }
 
-/* A block of several pointers' worth of lines shares none with its neighbours:
- * the thread that freed it uses it again, as long as its magazine has room. */
-static bool keep_here(struct hz_heap *h, void *p, unsigned c)
-{
-	struct hz_mag *m = &h->tls->mag[c];
-	size_t bytes = hz_classes[c].bytes;
-	/* An eighth of what own blocks may: a thread that only frees keeps less. */
-	bool may_grow = h->rounds[c] * bytes < HZ_LANE_MAG_CLASS_BYTES / 8;
-	if (bytes < HZ_LANE_SHARE_BYTES || (m->top == m->limit && !(may_grow && hz_mag_grow(h, c))))
-		return false;
-	if (*m->top == p)
-		hz_die("free", p, HZ_WHY_DOUBLE);
-	*++m->top = p;
-	hz_bump(&h->counts.foreign, 1);
-	return true;
-}
-
-static void give(void *p, uint32_t tag, bool stray)
+static void give(void *p, uint32_t tag)
 {
 	struct hz_heap *h = hz_heap_own();
 	if (!h) {
@@ -207,19 +190,19 @@ static void give(void *p, uint32_t tag, bool stray)
 	unsigned c = hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1));
 	if (hz_classes[c].blocks == 1)
 		take_over(h, p, c);
-	else if (stray || !keep_here(h, p, c))
+	else
 		send(h, p, tag);
 }
 
 void hz_heap_give(void *p, uint32_t tag)
 {
 	hz_heap_enter();
-	give(p, tag, false);
+	give(p, tag);
 }
 
 /* Blocks that turned out to be others', outside of any lock. */
 void hz_mag_give_strays(void **blocks, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		give(blocks[i], hz_tag_of(blocks[i]), true);
+		give(blocks[i], hz_tag_of(blocks[i]));
 }

@@ -30,6 +30,9 @@ enum {
 	PORTION = 256,
 	/* Slabs opened anew or taken from in one refill. */
 	SLABS_PER_REFILL = 8,
+	/* Rounds to which a magazine grows while its heap shrinks: each block in it
+	 * may keep a page. */
+	SHRINKING = 63,
 	/* Blocks given to other owners between two unlocks. */
 	STRAYS = 32,
 };
@@ -466,7 +469,7 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 	hz_heap_tick(h);
 	/* More than once only if what a flush gave away came back. */
 	while (m->top == m->limit &&
-	       ((h->array[c] && hz_thin_shrinking(h)) || !hz_mag_grow(h, c))) {
+	       ((h->rounds[c] >= SHRINKING && hz_thin_shrinking(h)) || !hz_mag_grow(h, c))) {
 		if (!h->array[c]) {
 			hz_mag_free_direct(p);
 			return;

@@ -32,24 +32,26 @@ static struct {
 	uint32_t aged_ms; /* last ageing of the peak; CAS by whoever does it */
 	/* Of whoever frees, relaxed; lost updates cost a purge too few or many. */
 	uint32_t early_ms; /* last purge before its time */
-	size_t early_pages; /* purged since used last grew back */
+	size_t early_pages, early_used; /* purged so, of late; used then */
 	size_t trusted_pages; /* the most it came back for */
 } pressure;
 
 enum { LEAST_PAGES = HZ_LANE_DIRTY_BYTES >> HZ_PAGE_SHIFT };
 
-static size_t keep_of(size_t used, size_t trusted)
+static size_t keep_of(size_t used, bool early)
 {
 	size_t peak = hz_load(&hz_run_counts.peak_pages);
 	size_t want = peak + (peak >> HZ_LANE_DIRTY_SHIFT);
 	size_t keep = want > used + LEAST_PAGES ? want - used : LEAST_PAGES;
-	size_t early = hz_max(LEAST_PAGES, used >> HZ_LANE_EARLY_SHIFT);
-	return hz_min(keep, hz_max(early, trusted));
+	if (!early || used > hz_load(&hz_run_counts.high_pages) / 2)
+		return keep;
+	size_t least = hz_max(LEAST_PAGES, used >> HZ_LANE_EARLY_SHIFT);
+	return hz_min(keep, hz_max(least, hz_load(&pressure.trusted_pages)));
 }
 
 size_t hz_pressure_keep(void)
 {
-	return keep_of(hz_load(&hz_run_counts.used_pages), hz_load(&pressure.trusted_pages));
+	return keep_of(hz_load(&hz_run_counts.used_pages), true);
 }
 
 static size_t purge(size_t keep, uint32_t before_ms)
@@ -62,34 +64,32 @@ static size_t purge(size_t keep, uint32_t before_ms)
 	return n;
 }
 
-/* More is dirty than may be kept.  Before its time a quarter more goes, so that
- * the next free does not come here again. */
+/* More is dirty than may be kept.  Before its time that is looked at each time
+ * use has halved, by when much has joined to be given back in few calls. */
 static void over(size_t used, size_t dirty)
 {
-	size_t trusted = hz_load(&pressure.trusted_pages);
-	if (dirty > keep_of(used, SIZE_MAX)) {
-		purge(keep_of(used, trusted), 0);
+	if (dirty > keep_of(used, false)) {
+		purge(keep_of(used, false), 0);
 		return;
 	}
 	uint32_t now = (uint32_t)hz_os_now_ms();
 	bool soon = now - hz_load(&pressure.early_ms) < 2 * HZ_LANE_AGE_MS;
 	size_t gone = soon ? hz_load(&pressure.early_pages) : 0;
-	size_t back = hz_load(&hz_run_counts.high_pages) - hz_load(&hz_run_counts.low_pages);
-	if (gone > LEAST_PAGES && back > gone / 2 && back > trusted) {
+	size_t back = hz_load(&hz_run_counts.high_pages) - hz_load(&pressure.early_used);
+	if (gone > LEAST_PAGES && back > gone / 2 && back > hz_load(&pressure.trusted_pages)) {
 		hz_store(&pressure.trusted_pages, back + back / 4);
 		return;
 	}
-	size_t keep = keep_of(used, trusted);
-	hz_store(&pressure.early_pages, gone + purge(keep - keep / 4, 0));
+	hz_store(&pressure.early_pages, gone + purge(keep_of(used, true), 0));
 	hz_store(&pressure.early_ms, now);
+	hz_store(&pressure.early_used, used);
 	hz_store(&hz_run_counts.high_pages, used);
-	hz_store(&hz_run_counts.low_pages, used);
 }
 
 void hz_pressure_freed(void)
 {
 	size_t used = hz_load(&hz_run_counts.used_pages), dirty = hz_load(&hz_run_counts.dirty_pages);
-	if (unlikely(dirty > keep_of(used, hz_load(&pressure.trusted_pages))))
+	if (unlikely(dirty > keep_of(used, true)))
 		over(used, dirty);
 	/* Much was freed: the next frees look at the clock, not one in 64. */
 	else if (dirty > MUCH_PAGES && dirty > used)

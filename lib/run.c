@@ -153,10 +153,6 @@ static void free_one(struct hz_run *r, size_t touched)
 {
 	size_t pages = hz_run_pages(r);
 	hz_bump(&hz_run_counts.used_pages, -pages);
-	if (hz_run_counts.used_pages < hz_load(&hz_run_counts.low_pages)) {
-		hz_store(&hz_run_counts.low_pages, hz_run_counts.used_pages);
-		hz_store(&hz_run_counts.high_pages, hz_run_counts.used_pages);
-	}
 	if (r->state == HZ_RUN_LARGE)
 		hz_bump(&hz_run_counts.large_pages, -pages);
 	bool split = r->zero && touched < pages && hz_bins_ready(hz_run_arena(r));

@@ -118,24 +118,30 @@ static bool all_free(const struct hz_run *s, size_t first, size_t last)
 	return true;
 }
 
-size_t hz_slab_purge(struct hz_run *s)
+size_t hz_slab_purge(struct hz_run *s, size_t least)
 {
 	size_t pages = hz_run_pages(s), done = 0;
 	/* Beyond this nothing was ever written, if the pages came clean. */
 	size_t end = s->zero ? hz_pages_of((size_t)s->carved * s->block_bytes) : pages;
+	uint32_t empty = 0;
 	if (pages > 16 || s->blocks == 1)
 		return 0;
-	for (size_t i = 0, from = 0; i <= end; i++) {
+	for (size_t i = 0; i < end; i++) {
 		size_t first = (i << HZ_PAGE_SHIFT) / s->block_bytes;
 		size_t last = (((i + 1) << HZ_PAGE_SHIFT) - 1) / s->block_bytes;
-		if (i < end && !(s->purged >> i & 1) && all_free(s, first, last))
-			continue;
-		if (i > from) {
-			s->purged |= (uint16_t)((1u << i) - (1u << from));
-			if (hz_os_purge(s->base + (from << HZ_PAGE_SHIFT), (i - from) << HZ_PAGE_SHIFT))
-				done += i - from;
-		}
-		from = i + 1;
+		empty |= (uint32_t)all_free(s, first, last) << i;
+	}
+	empty &= ~(uint32_t)s->purged;
+	if ((unsigned)__builtin_popcount(empty) < least)
+		return 0;
+	while (empty) {
+		unsigned from = (unsigned)__builtin_ctz(empty);
+		unsigned n = (unsigned)__builtin_ctz(~(empty >> from));
+		uint32_t mask = ((1u << n) - 1) << from;
+		empty &= ~mask;
+		s->purged |= (uint16_t)mask;
+		if (hz_os_purge(s->base + ((size_t)from << HZ_PAGE_SHIFT), (size_t)n << HZ_PAGE_SHIFT))
+			done += n;
 	}
 	return done;
 }

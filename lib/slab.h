@@ -42,8 +42,8 @@ void hz_slab_retag(struct hz_run *s, uint32_t owner);
 size_t hz_slab_take(struct hz_run *s, void **out, size_t n);
 
 /* Gives pages without a block in use back to the kernel, each once until a
- * block of it is taken again.  Returns how many. */
-size_t hz_slab_purge(struct hz_run *s);
+ * block of it is taken again, if they are at least so many.  Returns how many. */
+size_t hz_slab_purge(struct hz_run *s, size_t least);
 
 enum hz_slab_put { HZ_PUT_OK, HZ_PUT_INTERIOR, HZ_PUT_DOUBLE };
 /* Frees a block; the other results change nothing. */

@@ -26,29 +26,32 @@
 #include "pressure.h"
 
 enum {
+	/* A slab gives back a quarter of its pages at least: each call interrupts the
+	 * processors that run other threads of the process. */
+	WORTH = 4,
 	/* Slabs looked at by age at a time: under a millisecond. */
 	BUDGET = 4096,
 };
 
-/* All slabs of one class; lock held. */
-static size_t thin_shelf(const struct hz_shelf *shelf, size_t *looked)
+/* All slabs of one class that can give a part-th of their pages; lock held. */
+static size_t thin_shelf(const struct hz_shelf *shelf, unsigned part, size_t *looked)
 {
 	size_t pages = 0;
 	for (int i = 0; i < HZ_SHELF_LISTS; i++)
 		for (struct hz_run *s = shelf->list[i]; s; s = s->next, ++*looked)
-			pages += hz_slab_purge(s);
+			pages += hz_slab_purge(s, part ? hz_run_pages(s) / part : 1);
 	return pages;
 }
 
 /* Classes in turn, the lock free between two, until so many slabs were seen. */
-static size_t thin(struct hz_heap *h, size_t budget)
+static size_t thin(struct hz_heap *h, unsigned part, size_t budget)
 {
 	size_t pages = 0, looked = 0;
 	for (unsigned i = 0; i < HZ_CLASSES && looked < budget; i++) {
 		unsigned c = hz_load(&h->thin.next_class) % HZ_CLASSES;
 		hz_store(&h->thin.next_class, c + 1);
 		hz_lock(&h->lock);
-		pages += thin_shelf(&h->shelf[c], &looked);
+		pages += thin_shelf(&h->shelf[c], part, &looked);
 		hz_mag_unlock(h);
 	}
 	hz_add(&hz_pressure_counts.purged_pages, pages);
@@ -87,7 +90,7 @@ void hz_thin_freed(struct hz_heap *h)
 	t->thin_ms = now;
 	t->low_live = t->high_live = live;
 	hz_mag_shrink_all(h);
-	t->gone_bytes += thin(h, SIZE_MAX) << HZ_PAGE_SHIFT;
+	t->gone_bytes += thin(h, WORTH, SIZE_MAX) << HZ_PAGE_SHIFT;
 	hz_pressure_freed();
 }
 
@@ -102,13 +105,13 @@ void hz_thin_aged(struct hz_heap *h, uint32_t now_ms)
 	hz_store(&t->aged_ms, now_ms);
 	hz_mag_unlock(h);
 	if (quiet)
-		thin(h, BUDGET);
+		thin(h, WORTH, BUDGET);
 }
 
 size_t hz_heap_thin_all(void)
 {
 	size_t pages = 0;
 	for (struct hz_heap *h = hz_heap_first(); h; h = h->next)
-		pages += thin(h, SIZE_MAX);
+		pages += thin(h, 0, SIZE_MAX);
 	return pages;
 }

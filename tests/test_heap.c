@@ -6,7 +6,7 @@
  *   recycled    a thread's heap is the next thread's; heaps do not pile up
  *   adopted     slabs of an idle heap serve who lacks one
  *   sent        to live heaps (batches), idle ones (at once), strays (passed on)
- *   thinned     pages of slabs that go and come back; medium blocks kept where freed
+ *   thinned     pages of slabs that go and come back
  *   late        a thread without a heap allocates and frees
  *   fork        while others work, while others hold locks and shelves are torn
  *
@@ -258,28 +258,6 @@ static void thinned(long arg)
 	}
 	hz_heap_flush_own();
 	NEED(!hz_tls.heap->thin.slab_bytes && !hz_tls.heap->thin.free_bytes);
-	nothing_left();
-}
-
-/* Medium blocks of another thread: used again here, home when there is no room. */
-static void kept_here(long arg)
-{
-	(void)arg;
-	static struct hand a;
-	a.n = 40, a.bytes = HZ_LANE_SHARE_BYTES;
-	hire(&a);
-	tell(&a, do_take);
-	hzw_free(hzw_malloc(1)); /* this thread has a heap */
-	hzw_free(a.block[0]);
-	NEED(hz_outbox_count(&hz_tls.heap->box) == 0);
-	NEED(hzw_malloc(HZ_LANE_SHARE_BYTES) == a.block[0]);
-	fill(a.block[0], a.bytes, (uintptr_t)a.block[0]);
-	NEED(slab_of(a.block[0])->owner == a.heap->tag);
-	do_free(&a);
-	all_whole();
-	hz_heap_flush_own();
-	NEED(hz_inbox_any(&a.heap->inbox));
-	fire(&a);
 	nothing_left();
 }
 
@@ -741,7 +719,6 @@ int main(void)
 	scene(sent, 0, "blocks go to live heaps in batches, to idle ones at once");
 	scene(strays, 0, "blocks whose slab moved on find it");
 	scene(thinned, 0, "pages without a block go, and come back, while their slabs stay");
-	scene(kept_here, 0, "medium blocks of another thread are used where they were freed");
 	scene(late, 0, "a thread without a heap is served from the shared one");
 	scene(exchanging, 0, "five threads exchange blocks at random; nothing is lost");
 	scene(forked, 0, "children of a process at work are whole");

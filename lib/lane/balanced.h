@@ -47,10 +47,6 @@ enum {
 	 * what a program does with the blocks, small beside a magazine. */
 	HZ_LANE_BATCH_BYTES = 64 << 10,
 
-	/* Blocks of this size share no line with others worth speaking of: freed
-	 * by another thread they stay with it while its magazine has room. */
-	HZ_LANE_SHARE_BYTES = 1024,
-
 	/* Free bytes in a heap's slabs not worth a look for pages without a block
 	 * in use. */
 	HZ_LANE_THIN_BYTES = 1 << 20,

@@ -35,7 +35,6 @@ enum {
 	/* 16, 32, 128 and 256 KiB were no better. */
 	HZ_LANE_BATCH_ROUNDS = 62,
 	HZ_LANE_BATCH_BYTES = 64 << 10,
-	HZ_LANE_SHARE_BYTES = 1024,
 	HZ_LANE_THIN_BYTES = 4 << 20,
 	HZ_LANE_EARLY_SHIFT = 1,
 
