@@ -27,6 +27,9 @@ enum {
 	/* A block that had to move while growing gets an eighth more. */
 	SLACK_SHIFT = 3,
 	FIRST_TABLE = 256, /* entries: one page */
+	/* No process of ours has more addresses than 2^48: what cannot be is
+	 * refused before memory is looked for everywhere. */
+	ADDRESS_BITS = 48,
 };
 
 static struct {
@@ -171,8 +174,10 @@ static void run_drop(struct hz_run *r)
 void *hz_large_alloc(size_t n, size_t align, bool zero)
 {
 	hz_heap_enter();
-	if (!hz_heap_start())
+	if (n >> ADDRESS_BITS || !hz_heap_start()) {
+		hz_add(&hz_large_counts.failed, 1);
 		return NULL;
+	}
 	hz_add(&hz_large_counts.allocs, 1);
 	struct hz_run *r = run_new(n, align);
 	if (!r) {
