@@ -80,7 +80,10 @@ static void over(size_t used, size_t dirty)
 		hz_store(&pressure.trusted_pages, back + back / 4);
 		return;
 	}
-	hz_store(&pressure.early_pages, gone + purge(keep_of(used, true), 0));
+	size_t n = purge(keep_of(used, true), 0);
+	if (!n) /* refused, as for locked memory */
+		hz_store(&pressure.trusted_pages, SIZE_MAX);
+	hz_store(&pressure.early_pages, gone + n);
 	hz_store(&pressure.early_ms, now);
 	hz_store(&pressure.early_used, used);
 	hz_store(&hz_run_counts.high_pages, used);

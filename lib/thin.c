@@ -90,7 +90,12 @@ void hz_thin_freed(struct hz_heap *h)
 	t->thin_ms = now;
 	t->low_live = t->high_live = live;
 	hz_mag_shrink_all(h);
-	t->gone_bytes += thin(h, WORTH, SIZE_MAX) << HZ_PAGE_SHIFT;
+	size_t pages = thin(h, WORTH, SIZE_MAX);
+	t->gone_bytes += pages << HZ_PAGE_SHIFT;
+	if (!pages) { /* nothing to give, or refused: as good as come back */
+		t->gone_bytes++;
+		t->high_live = SIZE_MAX;
+	}
 	hz_pressure_freed();
 }
 
