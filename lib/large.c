@@ -174,11 +174,11 @@ static void run_drop(struct hz_run *r)
 void *hz_large_alloc(size_t n, size_t align, bool zero)
 {
 	hz_heap_enter();
+	hz_add(&hz_large_counts.allocs, 1);
 	if (n >> ADDRESS_BITS || !hz_heap_start()) {
 		hz_add(&hz_large_counts.failed, 1);
 		return NULL;
 	}
-	hz_add(&hz_large_counts.allocs, 1);
 	struct hz_run *r = run_new(n, align);
 	if (!r) {
 		void *p = direct_alloc(n, align);

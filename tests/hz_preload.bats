@@ -505,10 +505,15 @@ $so" ]
 
 # Starts a trial in the background, in $front; its standard input stays open.
 start_trial() {
+	until_ok none_runs # a guardian of the trial before
 	hz-preload try --for="$1" --libdir="$dir" <>"$BATS_FILE_TMPDIR/never" >trial.out 2>&1 3>&- &
 	front=$!
 	until_ok on_trial || { cat trial.out; false; }
 	until_ok grep -q Enter trial.out || { cat trial.out; false; }
+}
+
+none_runs() {
+	! pgrep -x hz-preload >/dev/null
 }
 
 on_trial() {

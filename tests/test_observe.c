@@ -192,13 +192,13 @@ static void press(struct keys *k, const char *file)
 		block[i] = NULL;
 	}
 	scan_and_press(k, 0);
-	/* ... much in few: half of them are of no use to anybody ... */
+	/* ... much in few, of no use to anybody, but not half, which goes early ... */
 	for (int i = 0; i < MAX_BLOCKS; i++)
-		if (i < MAX_BLOCKS / 2 || i % 32 == 7) {
+		if (i < MAX_BLOCKS * 3 / 8 || i % 32 == 7) {
 			hzw_free(block[i]);
 			block[i] = NULL;
 		}
-	for (int i = 0; i < MAX_BLOCKS / 2; i += 64)
+	for (int i = 0; i < MAX_BLOCKS * 3 / 8; i += 64)
 		block[i] = hzw_malloc(MAX_BYTES);
 	scan_and_press(k, 1);
 	/* ... and less again. */
