@@ -171,8 +171,9 @@ static void send(struct hz_heap *h, void *p, uint32_t tag)
 	hz_bump(&h->counts.foreign, 1);
 }
 
-static void give(void *p, uint32_t tag)
+void hz_heap_give(void *p, uint32_t tag)
 {
+	hz_heap_enter();
 	struct hz_heap *h = hz_heap_own();
 	if (!h) {
 		hz_mag_free_direct(p);
@@ -194,15 +195,9 @@ static void give(void *p, uint32_t tag)
 		send(h, p, tag);
 }
 
-void hz_heap_give(void *p, uint32_t tag)
-{
-	hz_heap_enter();
-	give(p, tag);
-}
-
 /* Blocks that turned out to be others', outside of any lock. */
 void hz_mag_give_strays(void **blocks, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		give(blocks[i], hz_tag_of(blocks[i]));
+		hz_heap_give(blocks[i], hz_tag_of(blocks[i]));
 }

@@ -130,7 +130,7 @@ struct hz_run_counts {
 	size_t large_pages;
 	size_t peak_pages; /* recent peak of used_pages, decays by pressure.c */
 	size_t reused, stock, fresh, grown; /* runs: dirty, of these whole slabs; clean; growth */
-	size_t high_pages; /* the same since pressure.c last set it */
+	size_t high_pages; /* highest used_pages since pressure.c last set it */
 	size_t now_ms; /* last time anybody looked at the clock */
 };
 extern struct hz_run_counts hz_run_counts;

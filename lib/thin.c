@@ -12,7 +12,7 @@
  *   freed    a heap's slabs are less than half in use and a quarter less than at
  *            the last look: magazines are emptied too, since a block in one
  *            keeps its page.  A heap that came back within two seconds for
- *            most of what went is not asked again before it was quiet for one.
+ *            half of what went is left alone until two seconds after that.
  *   aged     in an epoch less than half of the free bytes were taken again
  *   all      hz_purge, malloc_trim, memory refused
  *
@@ -29,7 +29,8 @@ enum {
 	/* A slab gives back a quarter of its pages at least: each call interrupts the
 	 * processors that run other threads of the process. */
 	WORTH = 4,
-	/* Slabs looked at by age at a time: under a millisecond. */
+	/* Slabs looked at by age at a time: 256 MiB of the largest, so that one slow
+	 * path does not pay for a heap of any size. */
 	BUDGET = 4096,
 };
 
