@@ -5,13 +5,18 @@
 #
 #   DO_APP_CMD=1 APP_NAME=redis APP_CMD='sh bench/app_redis.sh' STEPS=app ...
 #
-# The server runs on whatever is preloaded into this script, the client on the
-# C library's malloc.  Prints requests per second over all commands as
+# The server runs on whatever is preloaded into this script: some systems link it
+# to an allocator of its own, so without a preload it gets the C library as one,
+# which comes first then.  The client is the same for all.  Prints requests per second over all commands as
 # ops, time and ops/s, and the server's memory.
 
 set -u
 port=${REDIS_PORT:-7399}
 requests=${REDIS_REQUESTS:-100000}
+if [ -z "${LD_PRELOAD:-}" ]; then
+	LD_PRELOAD=$(ldd "$(command -v redis-server)" | sed -n 's/.*libc\.so\.6 => \([^ ]*\).*/\1/p')
+	export LD_PRELOAD
+fi
 redis-server --bind 127.0.0.1 --port "$port" --save '' --appendonly no --daemonize no \
 	--maxmemory 512mb >/dev/null 2>&1 &
 server=$!

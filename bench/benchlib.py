@@ -6,6 +6,7 @@ Standard library only.  No figure leaves this module for an allocator that
 bench_verify did not find in force; every library is copied first, so a rebuild
 during a run cannot change what is measured."""
 
+import glob
 import hashlib
 import math
 import os
@@ -227,7 +228,88 @@ def resolve(command, programs):
     return [programs.get(words[0], words[0])] + words[1:]
 
 
+# ---- which library serves malloc in programs of others ---------------------
+
+BINDING = re.compile(r"binding file (.+?) \[\d+\] to (.+?) \[\d+\]: "
+                     r"normal symbol `(\w+)'")
+
+
+def read_bindings(stem):
+    """{program: library} of what the loader wrote to stem.bind.PID, one file
+    a process; None when it wrote nothing even of the launcher.  All objects
+    of a program bind malloc alike, so one that does not itself call it has
+    what the others have."""
+    found, asked = {}, False
+    for path in glob.glob(glob.escape(stem) + ".bind.*"):
+        mine, last = {}, None
+        with open(path, errors="replace") as f:
+            for name, library, symbol in BINDING.findall(f.read()):
+                name = os.path.basename(name)
+                if ".so" not in name:
+                    mine.setdefault(name, None)
+                if symbol == "malloc":
+                    last = os.path.realpath(library)
+                    if name in mine:
+                        mine[name] = last
+        os.unlink(path)
+        if "bench_launch" in mine:
+            asked = True
+        else:
+            found.update({n: x or last for n, x in mine.items() if x or last})
+    return found if asked or found else None
+
+
+def check_bindings(label, words, allocs, outdir, timeout=120):
+    """One run each of a command that is not ours, in which the loader writes
+    down what it binds.  bench_verify says that a library works, not that this
+    program takes malloc from it: a static one cannot, and one that is linked
+    to an allocator of its own would stand for the C library's.  So whatever
+    takes it from a preloaded library must take it from each, and without one
+    from the C library.  What was found stays in LABEL.ALLOCATOR.bindings."""
+    found = {}
+    for a in allocs:
+        stem = os.path.join(outdir, "%s.%s" % (label, a.name))
+        run_once(words, a, stem + ".bind.log", timeout, None,
+                 {"LD_DEBUG": "bindings", "LD_DEBUG_OUTPUT": stem + ".bind"})
+        found[a] = read_bindings(stem)
+        with open(stem + ".bindings", "w") as f:
+            f.writelines("%s\t%s\n" % x
+                         for x in sorted((found[a] or {}).items()))
+    preloaded = [a for a in allocs if a.path != "-"]
+    if None in found.values() or not preloaded:
+        return  # a loader that cannot be asked, or nothing to compare
+    served = {p for a in preloaded for p, x in found[a].items()
+              if x == os.path.realpath(a.path)}
+    if served == {"sh"}:
+        sys.stderr.write("%s: only the shell takes malloc from the allocators\n"
+                         % label)
+    served = served - {"sh"} or served
+    for a in allocs:
+        wrong = {p: found[a][p] for p in served if p in found[a] and not
+                 (is_libc(found[a][p]) if a.path == "-" else
+                  found[a][p] == os.path.realpath(a.path))}
+        if wrong or not served:
+            raise Failure("%s, %s: malloc comes from elsewhere: %s" % (
+                label, a.name, ", ".join(
+                    "%s has %s" % (p, os.path.basename(x))
+                    for p, x in sorted((wrong or found[a]).items()))))
+
+
+def is_libc(path):
+    return re.match(r"(libc[.-]|ld-musl)", os.path.basename(path))
+
+
 # ---- one run --------------------------------------------------------------
+
+# Programs of others that run for a fixed time and print a rate, in operations
+# per second or millions of them.
+RATES = [re.compile(x, re.M) for x in (
+    r"^Throughput = +(\d+) operations per second()",
+    r"free/sec: ([\d.]+) (M)",
+    r"\.(\d+) memory ops/CPU second()",
+    r"^(\d+) iterations$()")]
+# Their time is that of so many: between 1 and 10 s on one fast processor.
+RATE_OPS = 1e8
 
 def parse_output(text):
     """key=value of tagged lines as TAG.key (TAG.step.key where a line has
@@ -245,6 +327,11 @@ def parse_output(text):
                 out[prefix + k] = v
         elif "ops/s=" in line:
             out.update(pairs)
+    if "ops/s" not in out:
+        for m in filter(None, (r.search(text) for r in RATES)):
+            rate = float(m.group(1)) * (1e6 if m.group(2) else 1)
+            if rate > 0:
+                out.update({"ops/s": rate, "time": RATE_OPS / rate})
     return out
 
 

@@ -103,6 +103,11 @@ class Row:
         return b.median([b.spread(v) for v in s.values()]) if s else 0.0
 
 
+def foreign(words):
+    """A command that is no program of the bench."""
+    return os.path.basename(words[0]) not in b.PROGRAMS
+
+
 def quiet_run(limit, *run):
     """A run; under --quiet repeated, at most four times, while others used
     more processors than `limit`, the quietest kept.  What is chosen by is the
@@ -122,6 +127,9 @@ def measure(args, allocs, rows, programs, raw):
     for label, command, further in rows:
         main, extra = Row(label), {x: Row(x) for x in further}
         words = b.resolve(command, programs)
+        if foreign(words):
+            b.check_bindings(label, words, allocs,
+                             os.path.join(args.out, "logs"), args.timeout)
         for run in range(args.runs):
             for a in b.rotated(allocs, run):
                 if main.bad.get(a.name, "").startswith("timeout"):

@@ -169,6 +169,8 @@ def write_tables(path, title, rows, names):
 def interleave(row, words, allocs, runs, logs, timeout, each=None,
                stem=None):
     """Fills a Row round robin; `each` sees every run."""
+    if compare.foreign(words):
+        b.check_bindings(row.label, words, allocs, logs, timeout)
     for run in range(runs):
         for a in b.rotated(allocs, run):
             name = "%s.%s.%d" % (stem or row.label, a.name, run)
@@ -203,26 +205,29 @@ def suite_rows():
 
 
 def mimalloc_bench_rows():
-    """Programs of an external, already built mimalloc-bench."""
+    """Programs of an external, already built mimalloc-bench: external.tsv,
+    with the labels that EXTERNAL_ROWS matches."""
     base = os.environ.get("MIMALLOC_BENCH")
-    if not base:
+    if not base or not flag("RUN_EXTERNAL"):
         return []
-    n = str(min(os.cpu_count() or 1, 16))
-    wanted = [("cache-thrash", "1 1000 1 2000000 " + n),
-              ("cache-scratch", "1 1000 1 2000000 " + n),
-              ("malloc-large", ""), ("mstress", n + " 50 25"),
-              ("larson", "5 8 1000 5000 100 4141 " + n)]
-    rows = []
-    for name, arguments in wanted:
-        for where in ("", "out/bench"):
-            path = os.path.join(base, where, name)
-            if os.access(path, os.X_OK) and os.path.isfile(path):
-                rows.append(("RUN_EXTERNAL", "external-" + name,
-                             path + " " + arguments))
-                break
+    n, rows = str(min(os.cpu_count() or 1, 16)), []
+    wanted = re.compile(os.environ.get("EXTERNAL_ROWS") or "")
+    with open(os.path.join(b.HERE, "external.tsv")) as f:
+        table = [x.rstrip("\n").split("\t") for x in f if x[:1] != "#"]
+    for name, arguments in (x for x in table if wanted.search(x[0])):
+        places = [os.path.join(base, w, name) for w in ("", "out/bench")]
+        path = [p for p in places
+                if os.access(p, os.X_OK) and os.path.isfile(p)]
+        if path:
+            rows.append(("RUN_EXTERNAL", "external-" + name,
+                         os.path.abspath(path[0]) + " "
+                         + arguments.replace("{n}", n)))
         else:
             sys.stderr.write("MIMALLOC_BENCH: no program %s under %s\n"
                              % (name, base))
+    if not rows:
+        raise b.Failure("MIMALLOC_BENCH: nothing of external.tsv is under "
+                        + base)
     return rows
 
 
