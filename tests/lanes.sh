@@ -152,14 +152,6 @@ done >"$work/wrong"
 [ ! -s "$work/wrong" ]
 ok $? "hz_lanes(7) has every library"
 note <"$work/wrong"
-if have mandoc; then
-	mandoc -T lint -W warning "$page" >"$work/lint" 2>&1
-	[ ! -s "$work/lint" ]
-	ok $? "mandoc -T lint hz_lanes.7"
-	note <"$work/lint"
-else
-	skip "mandoc is not installed"
-fi
 
 # One lane alone.
 if private_build "$work/alone" --enable-lanes=lean --prefix=/opt/hz CFLAGS=-O0; then

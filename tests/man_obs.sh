@@ -149,17 +149,6 @@ sed 's/@HZ_OBSERVE_FILE@/@HZ_OBSERVE_FIEL@/' "$abs_srcdir/build-aux/hz_options.7
 	>"$work/page" 2>"$work/err" && grep -q 'no option is called HZ_OBSERVE_FIEL' "$work/err"
 ok $? "a text about no option is an error"
 
-for page in "$abs_srcdir/man/hz_obs.5" "$abs_srcdir/man/hz-stat.1" "$abs_builddir/man/hz_options.7"; do
-	name=$(basename "$page")
-	if have mandoc; then
-		mandoc -T lint -W warning "$page" >"$work/lint" 2>&1
-		[ ! -s "$work/lint" ]
-		ok $? "mandoc -T lint $name"
-		note <"$work/lint"
-	else
-		skip "mandoc is not installed"
-	fi
-done
 "$abs_builddir/tools/hz-stat" --help | grep -o -e '--[a-z]*' | sort -u | sed 's/^--//' |
 	while read -r option; do
 		grep -q "Fl Fl $option\>" "$abs_srcdir/man/hz-stat.1" || echo "--$option"
