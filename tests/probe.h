@@ -7,7 +7,7 @@
  *   fill, intact     a pattern that names its block, for every byte of it
  *   rss_bytes ...    figures of this process from /proc, without allocating
  *   watchdog         a hang becomes a death (no plan: an error), never a
- *                    verdict on speed
+ *                    verdict on speed: an emulator and a busy machine are slow
  *
  * Nothing here allocates, so a test may measure around it.
  */
@@ -26,6 +26,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "tap.h"
 
@@ -52,9 +53,55 @@ static inline long work(long count)
 	return longer && *longer == '1' ? 20 * count : count;
 }
 
-/* Seconds after which the process is killed; generous, for hangs only. */
+/*
+ * A process that has hung sleeps, or turns in circles.  After so many seconds
+ * it dies by SIGALRM if it has slept meanwhile: used less than a thousandth of
+ * the time, which is what the lowest priority gets on a machine with a hundred
+ * busy neighbours.  If it is at work, or waits for a child (which has a
+ * watchdog of its own), it is given as long again, ten times in all.
+ */
+enum { WATCHDOG_ROUNDS = 10 };
+static struct {
+	pid_t pid; /* whose times these are: a child inherits them, not the alarm */
+	unsigned seconds, rounds;
+	int64_t used; /* nanoseconds of processor time, when last looked at */
+} watchdog_state;
+
+static inline void watchdog_bell(int sig)
+{
+	int kept = errno;
+	struct timespec t = { 0, 0 };
+	siginfo_t child;
+	if (watchdog_state.pid != getpid()) {
+		watchdog_state.pid = getpid();
+		watchdog_state.rounds = 0;
+		watchdog_state.used = 0;
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	int64_t used = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	int works = used - watchdog_state.used >= (int64_t)watchdog_state.seconds * 1000000;
+	works |= waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0;
+	watchdog_state.used = used;
+	if (works && ++watchdog_state.rounds < WATCHDOG_ROUNDS) {
+		alarm(watchdog_state.seconds);
+	} else {
+		signal(sig, SIG_DFL);
+		raise(sig);
+	}
+	errno = kept;
+}
+
 static inline void watchdog(unsigned seconds)
 {
+	struct sigaction bell;
+	memset(&bell, 0, sizeof(bell));
+	bell.sa_handler = watchdog_bell;
+	bell.sa_flags = SA_RESTART | SA_NODEFER;
+	watchdog_state.pid = getpid();
+	watchdog_state.seconds = seconds;
+	watchdog_state.rounds = 0;
+	watchdog_state.used = 0;
+	sigaction(SIGALRM, &bell, NULL);
 	alarm(seconds);
 }
 
