@@ -36,6 +36,7 @@ enum {
 	/* Later metadata comes in pieces of this size of their own mapping. */
 	META_PIECE_BYTES = 1 << 20,
 	PIECE_HEAD_BYTES = 64, /* struct hz_meta_piece; keeps lines aligned */
+	MARK_BYTES = 64, /* of the fork mark where it has no page of its own */
 	/* The first commit of heap: enough for a small program, little enough
 	 * to be harmless under mlockall. */
 	FIRST_HEAP_BYTES = 1 << 20,
@@ -53,6 +54,7 @@ struct hz_arena *hz_arenas[HZ_ARENAS_MAX];
 uint32_t hz_arenas_count;
 struct hz_lock hz_arena_lock;
 uint32_t *hz_fork_mark;
+bool hz_fork_wiped;
 struct hz_meta_piece *hz_meta_pieces;
 
 static struct {
@@ -223,12 +225,11 @@ bool hz_arena_init(size_t bytes)
 			return false;
 	}
 	size_t mark = hz_os_page_bytes();
-	if (mark < FIRST_META_BYTES && hz_os_wipe_on_fork(a->base, mark)) {
-		*(uint32_t *)a->base = 1;
-		hz_store_release(&hz_fork_mark, (uint32_t *)a->base);
-	} else {
-		mark = 0; /* lock waits look for the fork instead */
-	}
+	hz_fork_wiped = mark < FIRST_META_BYTES && hz_os_wipe_on_fork(a->base, mark);
+	if (!hz_fork_wiped)
+		mark = MARK_BYTES; /* heap.c has to wipe it */
+	*(uint32_t *)a->base = 1;
+	hz_store_release(&hz_fork_mark, (uint32_t *)a->base);
 	arena.meta_next = a->base + mark;
 	arena.meta_end = a->base + FIRST_META_BYTES;
 	arena.meta_committed = FIRST_META_BYTES;

@@ -99,8 +99,10 @@ void hz_meta_observe(size_t *used_bytes, size_t *committed_bytes);
 /* In a forked child: the metadata lock is nobody's. */
 void hz_arena_reset_lock(void);
 
-/* A page that forked children find zeroed (first word nonzero otherwise). */
+/* Two words that forked children find zeroed (the first is nonzero otherwise), if
+ * hz_fork_wiped: by the kernel.  It is constant once there is a mark. */
 extern uint32_t *hz_fork_mark HZ_HIDDEN;
+extern bool hz_fork_wiped;
 
 /* The arena whose committed heap holds p, or NULL.  Any thread, no lock. */
 struct hz_arena *hz_arena_of(const void *p);

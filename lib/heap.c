@@ -8,7 +8,8 @@
  *   fork                          the child finds its mark page zeroed on its
  *                                 next slow path and sets the world right
  *
- * fork: no lock is held across it and no handler is registered.  In the child
+ * fork: no lock is held across it, and no handler is registered where the kernel
+ * wipes the mark (else one that wipes it, in the child).  In the child
  * only the calling thread lives, and memory is what it was at one instant (a
  * thread that writes during a fork stops at its first write after it).  Locks
  * others held are opened; shelves and bins somebody was inside are put up anew
@@ -52,7 +53,7 @@ static struct {
 	bool usable; /* started but for the key; start lock */
 	bool has_key; /* start lock */
 	pthread_key_t key; /* of thread exit */
-	int pid; /* where the fork mark is missing */
+	int pid; /* whose the mark is; where only a handler wipes it */
 
 	struct hz_lock lock; /* the registry: */
 	struct hz_heap *all; /* append only, release */
@@ -61,7 +62,6 @@ static struct {
 	uint32_t live; /* lock, read by anyone */
 	uint32_t number; /* last one given */
 	struct hz_heap *shared; /* release */
-	uint32_t forking; /* CAS: one thread recovers a child; where the mark is missing */
 	void (*forked)(void); /* the layers above recover too; start */
 } heaps;
 
@@ -86,10 +86,24 @@ uint32_t hz_heap_live(void)
 
 static void thread_exit(void *arg);
 
+/* Of libc, which calls it in a forked child before anybody else is there.  Found
+ * by name only when called: not a part of every program's start. */
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+		      void *dso_handle);
+
+static void wipe_mark(void)
+{
+	heaps.pid = hz_os_pid();
+	hz_fork_mark[HZ_MARK_CLAIM] = 0;
+	hz_store_release(hz_fork_mark, 0);
+}
+
+/* Children that libc did not make and no handler was called in have one thread,
+ * this one, and it waits for somebody who is not there. */
 static void lock_stalled(void)
 {
-	if (!hz_fork_mark && heaps.pid != hz_os_pid()) {
-		heaps.pid = hz_os_pid();
+	if (heaps.pid != hz_os_pid()) {
+		wipe_mark();
 		hz_heap_forked();
 	}
 }
@@ -110,11 +124,13 @@ bool hz_heap_start(void)
 			hz_unlock(&heaps.start_lock);
 			return false;
 		}
-		if (!hz_fork_mark)
-			heaps.pid = hz_os_pid();
-		hz_lock_stalled = lock_stalled;
 		heaps.usable = true;
 		hz_tls.state = HZ_THREAD_BUSY;
+		if (!hz_fork_wiped) {
+			heaps.pid = hz_os_pid();
+			hz_lock_stalled = lock_stalled;
+			__register_atfork(NULL, NULL, wipe_mark, NULL);
+		}
 		heaps.has_key = pthread_key_create(&heaps.key, thread_exit) == 0;
 		hz_store_release(&heaps.started, true);
 		hz_store_release(&hz_hot.small_limit, (size_t)HZ_CLASS_MAX_BYTES + 1);
@@ -435,56 +451,54 @@ static void settle_lost(void)
 
 static void recover(void)
 {
-	/* On the page that a fork wipes, for no child to find it taken. */
-	uint32_t no = 0, *recovering = hz_fork_mark ? hz_fork_mark + 1 : &heaps.forking;
-	if (!__atomic_compare_exchange_n(recovering, &no, 1, false, __ATOMIC_ACQUIRE,
-					 __ATOMIC_RELAXED)) {
-		while (hz_fork_mark && !hz_load_acquire(hz_fork_mark))
-			;
-		return;
+	/* Who has a heap forked; who has none may be a new thread and holds no lock,
+	 * whatever name it inherited. */
+	bool first = hz_tls.heap || hz_os_first_thread();
+	hz_lock_forker = first ? hz_self() : 0;
+	bool torn = hz_lock_reopen(&hz_arena_lock);
+	hz_remote_reset_lock();
+	hz_mag_reset_lock();
+	hz_arena_reset_lock();
+	if (heaps.forked)
+		heaps.forked();
+	hz_lock_reopen(&heaps.start_lock);
+	hz_lock_reopen(&heaps.lock);
+	if (torn) {
+		hz_lock(&hz_arena_lock);
+		hz_run_rebuild();
+		hz_unlock(&hz_arena_lock);
 	}
-	if (!hz_fork_mark || !hz_load(hz_fork_mark)) {
-		/* With a mark, who has a heap forked; who has none may be a new thread
-		 * and holds no lock, whatever name it inherited. */
-		bool first = (hz_tls.heap && hz_fork_mark) || hz_os_first_thread();
-		hz_lock_forker = first || !hz_fork_mark ? hz_self() : 0;
-		bool torn = hz_lock_reopen(&hz_arena_lock);
-		hz_remote_reset_lock();
-		hz_mag_reset_lock();
-		hz_arena_reset_lock();
-		if (heaps.forked)
-			heaps.forked();
-		hz_lock_reopen(&heaps.start_lock);
-		hz_lock_reopen(&heaps.lock);
-		if (torn) {
-			hz_lock(&hz_arena_lock);
-			hz_run_rebuild();
-			hz_unlock(&hz_arena_lock);
-		}
-		heaps.idle = NULL;
-		heaps.nidle = 0;
-		for (struct hz_heap *h = heaps.all; h; h = h->next) {
-			repair(h);
-			if (h == hz_tls.heap)
-				h->state = HZ_HEAP_LIVE; /* LOST if it forked unsettled */
-			else if (first || h->state == HZ_HEAP_IDLE)
-				orphan(h);
-			else
-				h->state = HZ_HEAP_LOST;
-		}
-		heaps.live = (hz_tls.heap != NULL) + !first;
-		if (hz_fork_mark)
-			hz_store_release(hz_fork_mark, first ? HZ_MARK_WHOLE : HZ_MARK_LOST);
+	heaps.idle = NULL;
+	heaps.nidle = 0;
+	for (struct hz_heap *h = heaps.all; h; h = h->next) {
+		repair(h);
+		if (h == hz_tls.heap)
+			h->state = HZ_HEAP_LIVE; /* LOST if it forked unsettled */
+		else if (first || h->state == HZ_HEAP_IDLE)
+			orphan(h);
+		else
+			h->state = HZ_HEAP_LOST;
 	}
-	hz_store_release(recovering, 0);
+	heaps.live = (hz_tls.heap != NULL) + !first;
+	hz_store_release(hz_fork_mark, first ? HZ_MARK_WHOLE : HZ_MARK_LOST);
 }
 
 void hz_heap_forked(void)
 {
-	if (!hz_fork_mark || hz_load(hz_fork_mark) != HZ_MARK_LOST)
-		recover();
+	/* The claim lies where a fork wipes, for no child to find it taken. */
+	uint32_t no = 0, *claim = hz_fork_mark + HZ_MARK_CLAIM;
+	while (!hz_load_acquire(hz_fork_mark)) {
+		if (!__atomic_compare_exchange_n(claim, &no, 1, false, __ATOMIC_ACQUIRE,
+						 __ATOMIC_RELAXED)) {
+			no = 0;
+			continue;
+		}
+		if (!hz_load(hz_fork_mark))
+			recover();
+		hz_store_release(claim, 0);
+	}
 	/* Also when a new thread was recovering it: before this one gets a heap. */
-	if (hz_fork_mark && hz_load(hz_fork_mark) == HZ_MARK_LOST)
+	if (hz_load(hz_fork_mark) == HZ_MARK_LOST)
 		settle_lost();
 }
 

@@ -65,8 +65,9 @@ enum hz_heap_state {
 	HZ_HEAP_LOST, /* in a child: of a vanished thread, or of the forking one */
 };
 
-/* What the fork mark says: 0 in a child that nobody has recovered. */
-enum { HZ_MARK_WHOLE = 1, HZ_MARK_LOST = 2 /* there are LOST heaps */ };
+/* What the fork mark says: 0 in a child that nobody has recovered.  And its second
+ * word: whether somebody does. */
+enum { HZ_MARK_WHOLE = 1, HZ_MARK_LOST = 2 /* there are LOST heaps */, HZ_MARK_CLAIM = 1 };
 
 /* What slabs of several blocks hold, for thin.c. */
 struct hz_thin {

@@ -36,7 +36,7 @@
 enum { SPINS = 100 };
 
 /* A sleeping waiter looks up after this long, ns: a holder that vanished in
- * a fork which no wipe page told us of must not hang its child. */
+ * a fork which neither the kernel nor libc told us of must not hang its child. */
 enum { WAIT_NS = 200 * 1000 * 1000 };
 
 struct hz_os_counts hz_os_counts;

@@ -103,7 +103,8 @@ struct hz_os_fault {
 };
 extern struct hz_os_fault hz_os_fault;
 
-/* Called after a waiter slept long: heap.c looks whether this is a child. */
+/* Called after a waiter slept long: where no mark tells of every fork, heap.c looks
+ * whether this is a child. */
 extern void (*hz_lock_stalled)(void);
 void hz_lock_wait(struct hz_lock *lock, uint32_t me);
 void hz_lock_wake(struct hz_lock *lock);

@@ -289,15 +289,15 @@ static void fork_mark(long refused)
 	hz_os_fault = (struct hz_os_fault){ .at = refused ? 4 : 0 };
 	NEED(hz_arena_init(8 * MIB));
 	hz_os_fault = (struct hz_os_fault){ 0 };
-	NEED((hz_fork_mark == NULL) == refused);
+	NEED(hz_fork_mark && hz_fork_wiped != refused);
 	char *p = hz_meta_alloc(64);
-	NEED((char *)hz_fork_mark != p && all_zero(p, 64));
+	NEED((char *)hz_fork_mark + (refused ? 64 : HZ_PAGE) <= p && all_zero(p, 64));
 	memset(p, 1, 64);
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit((hz_fork_mark && *hz_fork_mark) || *p != 1);
+		_exit(*hz_fork_mark != (uint32_t)refused || *p != 1);
 	NEED(ended_well(reap(pid)));
-	NEED(refused || *hz_fork_mark);
+	NEED(*hz_fork_mark == 1);
 }
 
 int main(void)

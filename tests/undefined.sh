@@ -17,6 +17,7 @@ clock_gettime                                   age of free pages
 getauxval                                       observers look for AT_SECURE; page size on arm64
 fputs                                           malloc_info writes to a FILE
 pthread_key_create pthread_setspecific          the end of a thread
+__register_atfork                               called only where no page is wiped by a fork
 secure_getenv                                   options, not in setuid programs
 __stack_chk_fail                                -fstack-protector in CFLAGS
 memcpy memset                                   made of loops and assignments by clang, on arm64
