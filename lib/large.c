@@ -184,11 +184,7 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 		void *p = direct_alloc(n, align);
 		if (p)
 			return p;
-		hz_observed(HZ_EVENT_PRESSURE);
-		hz_heap_flush_own();
-		hz_heap_drain_all();
-		hz_heap_thin_all();
-		hz_pressure_purge_all();
+		hz_pressure_relieve();
 		r = run_new(n, align);
 		if (!r) {
 			p = direct_alloc(n, align);

@@ -446,11 +446,7 @@ void *hz_heap_refill(unsigned c)
 	if (likely(p))
 		return p;
 	/* Nothing anywhere: give back what can be, and try once more. */
-	hz_observed(HZ_EVENT_PRESSURE);
-	hz_heap_flush_own();
-	hz_heap_drain_all();
-	hz_heap_thin_all();
-	hz_pressure_purge_all();
+	hz_pressure_relieve();
 	return refill(c);
 }
 

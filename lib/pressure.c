@@ -122,14 +122,21 @@ uint32_t hz_pressure_tick(void)
 	return now;
 }
 
-size_t hz_pressure_purge_all(void)
+size_t hz_pressure_relieve(void)
 {
 	uint64_t events = hz_add(&hz_pressure_counts.events, 1);
 	HZ_PROBE1(pressure, events);
-	size_t n = hz_run_purge(0, 0);
+	hz_heap_flush_own();
+	hz_heap_drain_all();
+	/* Of what is free now, before it goes. */
+	hz_observed(HZ_EVENT_PRESSURE);
+	size_t thinned = hz_heap_thin_all(), n = hz_run_purge(0, 0);
 	HZ_PROBE1(purge, n);
 	hz_add(&hz_pressure_counts.purged_pages, n);
-	return n;
+	/* What it once used it cannot have now. */
+	hz_store(&hz_run_counts.peak_pages, hz_load(&hz_run_counts.used_pages));
+	hz_store(&pressure.trusted_pages, 0);
+	return thinned + n;
 }
 
 size_t hz_pressure_share(void)

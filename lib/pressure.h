@@ -6,7 +6,8 @@
  *                 process that comes back for what it frees, else no more than
  *                 half of what is used; anything older than HZ_LANE_AGE_MS goes
  *   magazines     one process-wide budget divided among the threads
- *   pressure      the kernel refused, or the arena is full: everything goes
+ *   pressure      the kernel refused, or the arena is full: the budget is 0 for
+ *                 once, and begins anew from what is used then
  *
  * All of it happens at cold events (slow paths, frees of runs); there is no
  * thread.  Who may call: heap.c, large.c, api.c.  It refuses to touch any
@@ -21,8 +22,9 @@
 void hz_pressure_freed(void);
 /* A look at the clock: ages the peak, purges what is old. Returns now. */
 uint32_t hz_pressure_tick(void);
-/* Purges everything free; returns pages given back. */
-size_t hz_pressure_purge_all(void);
+/* Memory is short, or somebody asks: what the calling thread may give back goes
+ * and all that is free with it, and observers look.  Pages given back. */
+size_t hz_pressure_relieve(void);
 /* Dirty pages that may stay now. */
 size_t hz_pressure_keep(void);
 

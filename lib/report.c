@@ -139,11 +139,7 @@ HZ_EXPORT size_t hz_purge(void)
 	if (!hz_load(&hz_hot.small_limit))
 		return 0;
 	hz_heap_enter();
-	hz_observed(HZ_EVENT_PRESSURE);
-	hz_heap_flush_own();
-	hz_heap_drain_all();
-	size_t thinned = hz_heap_thin_all();
-	return (thinned + hz_pressure_purge_all()) << HZ_PAGE_SHIFT;
+	return hz_pressure_relieve() << HZ_PAGE_SHIFT;
 }
 
 /* Text. */

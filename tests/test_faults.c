@@ -201,7 +201,7 @@ static void script(void)
 		drop(i);
 	for (size_t i = 0; i < 20; i++)
 		take_zero(100 << (i / 2));
-	hz_pressure_purge_all();
+	hz_pressure_relieve();
 	take_zero(700000);
 	take_zero(131072);
 	/* Threads, one after another and what they leave. */

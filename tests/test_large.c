@@ -34,7 +34,7 @@ static void give(void *p)
 
 static void end(void)
 {
-	hz_pressure_purge_all();
+	hz_pressure_relieve();
 	all_whole();
 	NEED(hz_run_counts.used_pages == 0 && hz_run_counts.large_pages == 0);
 	NEED(hz_large_counts.direct_bytes == 0 && hz_large_counts.direct_blocks == 0);
@@ -125,7 +125,7 @@ static void moved(long arg)
 	NEED(hz_large_counts.moved > 0);
 	/* The kernel refuses to move: copied. */
 	char *p = take(MIB, 1, false), *wall = take(5000, 1, false);
-	hz_pressure_purge_all();
+	hz_pressure_relieve();
 	for (uint64_t k = 1; k < 6; k++) {
 		hz_os_fault = (struct hz_os_fault){ .at = k };
 		size_t n = hz_large_size(p);
