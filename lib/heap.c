@@ -54,6 +54,7 @@ static struct {
 	bool has_key; /* start lock */
 	pthread_key_t key; /* of thread exit */
 	int pid; /* whose the mark is; where only a handler wipes it */
+	int first_pid; /* who started; with HZ_PURGER; start */
 
 	struct hz_lock lock; /* the registry: */
 	struct hz_heap *all; /* append only, release */
@@ -80,6 +81,19 @@ struct hz_heap *hz_heap_first(void)
 uint32_t hz_heap_live(void)
 {
 	return hz_load(&heaps.live);
+}
+
+bool hz_heap_rest(uint32_t ms)
+{
+	uint32_t live = hz_load(&heaps.live);
+	if (live)
+		hz_os_wait(&heaps.live, live, ms);
+	return hz_load(&heaps.live);
+}
+
+bool hz_heap_first_process(void)
+{
+	return heaps.first_pid == hz_os_pid();
 }
 
 /* Start. */
@@ -124,6 +138,7 @@ bool hz_heap_start(void)
 			hz_unlock(&heaps.start_lock);
 			return false;
 		}
+		heaps.first_pid = hz_option.purger ? hz_os_pid() : 0;
 		heaps.usable = true;
 		hz_tls.state = HZ_THREAD_BUSY;
 		if (!hz_fork_wiped) {
@@ -203,6 +218,8 @@ static void idle_push(struct hz_heap *h)
 	hz_bump(&heaps.nidle, 1);
 	hz_bump(&heaps.live, -1u);
 	hz_unlock(&heaps.lock);
+	if (unlikely(hz_option.purger && !hz_load(&heaps.live)))
+		hz_os_wake(&heaps.live);
 }
 
 /* A heap with this thread's storage that is live already: libc reset the
@@ -351,6 +368,17 @@ struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c,
 	return s;
 }
 
+void hz_heap_aged(struct hz_heap *own, uint32_t now_ms)
+{
+	for (struct hz_heap *o = hz_heap_first(); o; o = o->next) {
+		hz_thin_aged(o, now_ms);
+		uint32_t seen = (uint32_t)hz_load(&o->counts.drained);
+		if (o != own && hz_load(&o->seen_drained) == seen && hz_inbox_any(&o->inbox))
+			hz_mag_drain_for(o);
+		hz_store(&o->seen_drained, seen);
+	}
+}
+
 /* What is due once in a while; the clock is looked at every so many slow
  * paths, and another heap's inbox whose thread seems asleep is drained. */
 void hz_heap_tick(struct hz_heap *h)
@@ -359,19 +387,18 @@ void hz_heap_tick(struct hz_heap *h)
 		return;
 	h->slow_paths = 0;
 	uint32_t now = hz_pressure_tick();
+	if (hz_pressure_look())
+		hz_pressure_relieve();
 	if (now - h->epoch_ms >= HZ_LANE_AGE_MS) {
 		h->epoch_ms = now;
-		hz_mag_shrink_idle(h);
+		if (hz_pressure_near())
+			hz_mag_shrink_all(h);
+		else
+			hz_mag_shrink_idle(h);
 		hz_bump(&h->counts.epochs, 1);
 		for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
 			hz_mag_sent(hz_outbox_flush(&h->box, i));
-		for (struct hz_heap *o = hz_heap_first(); o; o = o->next) {
-			hz_thin_aged(o, now);
-			uint32_t seen = (uint32_t)hz_load(&o->counts.drained);
-			if (o != h && hz_load(&o->seen_drained) == seen && hz_inbox_any(&o->inbox))
-				hz_mag_drain_for(o);
-			hz_store(&o->seen_drained, seen);
-		}
+		hz_heap_aged(h, now);
 		HZ_PROBE1(epoch, h);
 		hz_observed(HZ_EVENT_EPOCH);
 	}

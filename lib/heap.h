@@ -208,6 +208,14 @@ bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg);
 size_t hz_heap_magazine_bytes(struct hz_heap *h, size_t *blocks);
 /* Threads with a heap, now. */
 uint32_t hz_heap_live(void);
+/* Sleeps, for ms at most, or until no thread has one any more; whether any has. */
+bool hz_heap_rest(uint32_t ms);
+/* Whether the allocator was started by this process and not by one it forked from; known
+ * with HZ_PURGER only. */
+bool hz_heap_first_process(void);
+/* What is due once an age for all heaps but the caller's own: inboxes of threads that
+ * seem asleep, pages that nobody came back for. */
+void hz_heap_aged(struct hz_heap *own, uint32_t now_ms);
 
 /* Magazines' share of one thread in bytes (pressure.c). */
 size_t hz_pressure_share(void);

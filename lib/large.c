@@ -16,6 +16,7 @@
 #include "large.h"
 
 #include "pressure.h"
+#include "purger.h"
 
 enum {
 	/* Pages are moved instead of copied from here on: the call costs what
@@ -179,6 +180,8 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 		hz_add(&hz_large_counts.failed, 1);
 		return NULL;
 	}
+	if (hz_pressure_look())
+		hz_pressure_relieve();
 	struct hz_run *r = run_new(n, align);
 	if (!r) {
 		void *p = direct_alloc(n, align);
@@ -195,6 +198,7 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 	hz_add(&hz_large_counts.reused, !r->zero);
 	if (zero && !r->zero)
 		hz_zero(r->base, (size_t)hz_run_pages(r) << HZ_PAGE_SHIFT);
+	hz_purger_due();
 	return r->base;
 }
 

@@ -22,6 +22,7 @@
 
 #include "error.h"
 #include "pressure.h"
+#include "purger.h"
 
 enum {
 	/* Blocks a magazine gives or takes at once, at most half of it: enough
@@ -443,11 +444,13 @@ void *hz_heap_refill(unsigned c)
 {
 	hz_heap_enter();
 	void *p = refill(c);
-	if (likely(p))
-		return p;
-	/* Nothing anywhere: give back what can be, and try once more. */
-	hz_pressure_relieve();
-	return refill(c);
+	if (unlikely(!p)) {
+		/* Nothing anywhere: give back what can be, and try once more. */
+		hz_pressure_relieve();
+		p = refill(c);
+	}
+	hz_purger_due();
+	return p;
 }
 
 void hz_heap_overflow(void *p, uintptr_t offset)

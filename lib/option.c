@@ -23,7 +23,7 @@ struct hz_options hz_option = {
 	.contig_pages = HZ3_SEG_SCAVENGE_MIN_CONTIG_PAGES,
 };
 
-enum kind { SIZE, BOXES, TEXT };
+enum kind { SIZE, BOXES, WATCH, TEXT };
 
 /* Without a pointer: each would be one more thing to relocate at every start. */
 #define AT(field) offsetof(struct hz_options, field)
@@ -38,6 +38,10 @@ static const struct row {
 	 * 4 KiB pages are what 31-bit page numbers name. */
 	{ "HZ_ARENA_SIZE", "address space reserved for the first arena, bytes or with K, M, G, T",
 	  AT(arena_bytes), SIZE, HZ_LANE_ARENA_MIN_BYTES, 8192 * HZ_GIB },
+	{ "HZ_PURGER", "1: a thread gives memory back while the program sleeps", AT(purger), SIZE,
+	  0, 1 },
+	{ "HZ_PRESSURE", "what is asked whether memory is about to be short: list of cgroup, psi, no",
+	  AT(watch), WATCH, 0, 0 },
 	{ "HZ_OBSERVE",
 	  "what reports at exit: list of seg, small, retention, waste, all, full, fork, no",
 	  AT(boxes), BOXES, 0, 0 },
@@ -59,11 +63,15 @@ enum { ROWS = sizeof(rows) / sizeof(*rows) };
 
 static const struct {
 	char word[10];
-	uint8_t boxes;
+	uint8_t kind; /* enum kind of the lists that know it */
+	uint8_t set;
 } words[] = {
-	{ "seg", HZ_BOX_SEG },	   { "small", HZ_BOX_SMALL }, { "retention", HZ_BOX_RETENTION },
-	{ "waste", HZ_BOX_WASTE }, { "all", HZ_BOX_ALL },     { "full", HZ_BOX_FULL },
-	{ "fork", HZ_BOX_FORK },   { "no", 0 },
+	{ "seg", BOXES, HZ_BOX_SEG },	      { "small", BOXES, HZ_BOX_SMALL },
+	{ "retention", BOXES, HZ_BOX_RETENTION }, { "waste", BOXES, HZ_BOX_WASTE },
+	{ "all", BOXES, HZ_BOX_ALL },	      { "full", BOXES, HZ_BOX_FULL },
+	{ "fork", BOXES, HZ_BOX_FORK },	      { "no", BOXES, 0 },
+	{ "cgroup", WATCH, HZ_WATCH_CGROUP }, { "psi", WATCH, HZ_WATCH_PSI },
+	{ "no", WATCH, 0 },
 };
 
 HZ_EXPORT const char *hz_option_at(unsigned index, uint64_t *value, const char **help)
@@ -82,7 +90,7 @@ HZ_EXPORT const char *hz_option_at(unsigned index, uint64_t *value, const char *
 static bool size_of(const char *text, size_t *out)
 {
 	size_t n = 0;
-	if (!*text)
+	if (*text < '0' || *text > '9')
 		return false;
 	for (; *text >= '0' && *text <= '9'; text++)
 		if (__builtin_mul_overflow(n, 10, &n) ||
@@ -102,35 +110,37 @@ static bool size_of(const char *text, size_t *out)
 }
 
 /* The set that one word of a list names; false for an unknown word. */
-static bool box_of(const char *word, size_t n, size_t *boxes)
+static bool word_of(enum kind kind, const char *word, size_t n, size_t *set)
 {
 	for (size_t w = 0; w < sizeof(words) / sizeof(*words); w++) {
 		size_t i = 0;
 		while (i < n && words[w].word[i] == word[i])
 			i++;
-		if (i == n && !words[w].word[i]) {
-			*boxes |= words[w].boxes;
+		if (i == n && !words[w].word[i] && words[w].kind == kind) {
+			*set |= words[w].set;
 			return true;
 		}
 	}
 	return false;
 }
 
-/* A comma list of boxes; those that were not compiled in stay off. */
-static bool boxes_of(const char *text, size_t *out)
+/* A comma list; boxes that were not compiled in stay off. */
+static bool set_of(enum kind kind, const char *text, size_t *out)
 {
-	size_t boxes = 0;
+	size_t set = 0;
 	for (;;) {
 		size_t n = 0;
 		while (text[n] && text[n] != ',')
 			n++;
-		if (!box_of(text, n, &boxes))
+		if (!word_of(kind, text, n, &set))
 			return false;
 		if (!text[n])
 			break;
 		text += n + 1;
 	}
-	*out = boxes & HZ_BOXES_BUILT & HZ_BOX_ALL ? boxes & HZ_BOXES_BUILT : 0;
+	if (kind == BOXES)
+		set = set & HZ_BOXES_BUILT & HZ_BOX_ALL ? set & HZ_BOXES_BUILT : 0;
+	*out = set;
 	return true;
 }
 
@@ -144,7 +154,8 @@ static void take(const struct row *row, const char *text)
 			*number = n;
 		break;
 	case BOXES:
-		if (boxes_of(text, &n))
+	case WATCH:
+		if (set_of((enum kind)row->kind, text, &n))
 			*number = n;
 		break;
 	case TEXT:

@@ -36,8 +36,13 @@ enum {
 
 enum { HZ_OBSERVE_PATH_BYTES = 512 }; /* longest HZ_OBSERVE_FILE, its NUL included */
 
+/* What HZ_PRESSURE asks the kernel about, a set. */
+enum { HZ_WATCH_CGROUP = 1, HZ_WATCH_PSI = 2 };
+
 struct hz_options {
 	size_t arena_bytes; /* HZ_ARENA_SIZE: address space of the first arena */
+	size_t purger; /* HZ_PURGER: 1 = a thread gives memory back */
+	size_t watch; /* HZ_PRESSURE: set of HZ_WATCH_* */
 	size_t boxes; /* HZ_OBSERVE: set of HZ_BOX_*; 0 = silent */
 	size_t contig_pages; /* HZ_SEG_SCAVENGE_MIN_CONTIG_PAGES: seg's candidates */
 	char observe_file[HZ_OBSERVE_PATH_BYTES]; /* HZ_OBSERVE_FILE; empty: stderr */

@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -35,9 +36,9 @@
  * longest critical section that makes no system call. */
 enum { SPINS = 100 };
 
-/* A sleeping waiter looks up after this long, ns: a holder that vanished in
+/* A sleeping waiter looks up after this long: a holder that vanished in
  * a fork which neither the kernel nor libc told us of must not hang its child. */
-enum { WAIT_NS = 200 * 1000 * 1000 };
+enum { WAIT_MS = 200 };
 
 struct hz_os_counts hz_os_counts;
 struct hz_os_fault hz_os_fault;
@@ -262,6 +263,22 @@ _Noreturn void hz_os_abort(void)
 		__builtin_trap();
 }
 
+static long wait_for(const uint32_t *word, uint32_t value, uint32_t ms)
+{
+	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+	return call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, (long)&ts, 0, 0);
+}
+
+void hz_os_wait(const uint32_t *word, uint32_t value, uint32_t ms)
+{
+	wait_for(word, value, ms);
+}
+
+void hz_os_wake(const uint32_t *word)
+{
+	call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
 void hz_lock_wait(struct hz_lock *lock, uint32_t me)
 {
 	for (int i = 0; i < SPINS; i++) {
@@ -285,17 +302,9 @@ void hz_lock_wait(struct hz_lock *lock, uint32_t me)
 		    !__atomic_compare_exchange_n(&lock->word, &word, word | 1, false,
 						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			continue;
-		struct timespec ts = { .tv_nsec = WAIT_NS };
-		long ret = call(SYS_futex, (long)&lock->word, FUTEX_WAIT_PRIVATE, word | 1,
-				(long)&ts, 0, 0);
-		if (ret == -ETIMEDOUT && hz_lock_stalled)
+		if (wait_for(&lock->word, word | 1, WAIT_MS) == -ETIMEDOUT && hz_lock_stalled)
 			hz_lock_stalled();
 	}
-}
-
-void hz_lock_wake(struct hz_lock *lock)
-{
-	call(SYS_futex, (long)&lock->word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
 /* For reports: fstat, openat, close, readlinkat, mincore. */
@@ -321,6 +330,36 @@ int hz_os_append(const char *path)
 void hz_os_close(int fd)
 {
 	call(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+/* For the options HZ_PRESSURE and HZ_PURGER. */
+
+long hz_os_read_file(const char *path, char *text, size_t n)
+{
+	long fd = call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0, 0, 0);
+	if (failed(fd))
+		return -1;
+	long got = call(SYS_read, fd, (long)text, (long)n - 1, 0, 0, 0);
+	hz_os_close((int)fd);
+	text[failed(got) ? 0 : got] = 0;
+	return failed(got) ? -1 : got;
+}
+
+void hz_os_name_thread(const char *name)
+{
+	call(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0, 0);
+}
+
+void hz_os_block_signals(uint64_t *was)
+{
+	/* 32 and 33 are how libc cancels threads and changes their users. */
+	uint64_t all = ~(3ULL << 31);
+	call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)was, sizeof(all), 0, 0);
+}
+
+void hz_os_set_signals(const uint64_t *mask)
+{
+	call(SYS_rt_sigprocmask, SIG_SETMASK, (long)mask, 0, sizeof(*mask), 0, 0);
 }
 
 void hz_os_program(char *name, size_t n)

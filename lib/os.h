@@ -59,6 +59,12 @@ uint64_t hz_os_now_ms(void);
 /* One write() of the whole text to a descriptor; errors are ignored. */
 void hz_os_write(int fd, const char *text, size_t n);
 int hz_os_pid(void);
+/* For options that ask for it: the first n - 1 bytes of a file, NUL-terminated, their
+ * number or -1; a name of the calling thread; its signals, all but libc's own. */
+long hz_os_read_file(const char *path, char *text, size_t n);
+void hz_os_name_thread(const char *name);
+void hz_os_block_signals(uint64_t *was);
+void hz_os_set_signals(const uint64_t *mask);
 /* Whether this is its process's first thread, as the forking one is in a child. */
 bool hz_os_first_thread(void);
 /* Whether the kernel raised the process's privileges (AT_SECURE). */
@@ -106,8 +112,10 @@ extern struct hz_os_fault hz_os_fault;
 /* Called after a waiter slept long: where no mark tells of every fork, heap.c looks
  * whether this is a child. */
 extern void (*hz_lock_stalled)(void);
+/* Sleeps while *word is value, until woken, for ms at most; wakes one who does. */
+void hz_os_wait(const uint32_t *word, uint32_t value, uint32_t ms);
+void hz_os_wake(const uint32_t *word);
 void hz_lock_wait(struct hz_lock *lock, uint32_t me);
-void hz_lock_wake(struct hz_lock *lock);
 
 /* Identity of the calling thread: never 0, lowest bit clear. */
 static inline uint32_t hz_self(void)
@@ -147,5 +155,5 @@ static inline void hz_lock(struct hz_lock *lock)
 static inline void hz_unlock(struct hz_lock *lock)
 {
 	if (unlikely(__atomic_exchange_n(&lock->word, 0, __ATOMIC_SEQ_CST) & 1))
-		hz_lock_wake(lock);
+		hz_os_wake(&lock->word);
 }

@@ -20,8 +20,14 @@
  */
 #include "pressure.h"
 
+#include "cgroup.h"
 #include "heap.h"
 #include "probe.h"
+
+enum {
+	/* Between two looks at the kernel's figures: some ten small files are opened. */
+	ASK_MS = HZ_LANE_CHECK ? 20 : 1000,
+};
 
 /* Dirty pages worth a look at the clock: 16 MiB. */
 enum { MUCH_PAGES = 4096 };
@@ -34,12 +40,16 @@ static struct {
 	uint32_t early_ms; /* last purge before its time */
 	size_t early_pages, early_used; /* purged so, of late; used then */
 	size_t trusted_pages; /* the most it came back for */
+	uint32_t asked_ms; /* last question about limits; CAS by who asks */
+	bool near; /* the answer; who asked */
 } pressure;
 
 enum { LEAST_PAGES = HZ_LANE_DIRTY_BYTES >> HZ_PAGE_SHIFT };
 
 static size_t keep_of(size_t used, bool early)
 {
+	if (unlikely(hz_load(&pressure.near)))
+		return 0;
 	size_t peak = hz_load(&hz_run_counts.peak_pages);
 	size_t want = peak + (peak >> HZ_LANE_DIRTY_SHIFT);
 	size_t keep = want > used + LEAST_PAGES ? want - used : LEAST_PAGES;
@@ -120,6 +130,25 @@ uint32_t hz_pressure_tick(void)
 	    purge(hz_pressure_keep(), now - HZ_LANE_AGE_MS) > hz_max(LEAST_PAGES, used / 8))
 		hz_store(&pressure.trusted_pages, 0);
 	return now;
+}
+
+bool hz_pressure_ask(void)
+{
+	uint32_t now = (uint32_t)hz_os_now_ms() | 1, asked = hz_load(&pressure.asked_ms);
+	if ((asked && now - asked < ASK_MS) ||
+	    !__atomic_compare_exchange_n(&pressure.asked_ms, &asked, now, false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return false;
+	hz_add(&hz_pressure_counts.looks, 1);
+	bool near = hz_cgroup_near(hz_option.watch), was = hz_load(&pressure.near);
+	hz_store(&pressure.near, near);
+	hz_add(&hz_pressure_counts.nears, near && !was);
+	return near && !was;
+}
+
+bool hz_pressure_near(void)
+{
+	return hz_load(&pressure.near);
 }
 
 size_t hz_pressure_relieve(void)

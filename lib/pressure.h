@@ -6,11 +6,12 @@
  *                 process that comes back for what it frees, else no more than
  *                 half of what is used; anything older than HZ_LANE_AGE_MS goes
  *   magazines     one process-wide budget divided among the threads
+ *   near          HZ_PRESSURE: a limit is near; the budget is 0 until it is over
  *   pressure      the kernel refused, or the arena is full: the budget is 0 for
  *                 once, and begins anew from what is used then
  *
  * All of it happens at cold events (slow paths, frees of runs); there is no
- * thread.  Who may call: heap.c, large.c, api.c.  It refuses to touch any
+ * thread, but for HZ_PURGER.  Who may call: heap.c, large.c, api.c.  It refuses to touch any
  * bitmap: run.c alone owns free pages.
  */
 #pragma once
@@ -27,6 +28,15 @@ uint32_t hz_pressure_tick(void);
 size_t hz_pressure_relieve(void);
 /* Dirty pages that may stay now. */
 size_t hz_pressure_keep(void);
+/* With HZ_PRESSURE, once a second: asks the kernel whether memory is about to be short.
+ * True when it has just become so, for hz_pressure_relieve; no lock held. */
+bool hz_pressure_ask(void);
+static inline bool hz_pressure_look(void)
+{
+	return unlikely(hz_option.watch) && hz_pressure_ask();
+}
+/* Whether it is.  Any thread. */
+bool hz_pressure_near(void);
 
 /* What observers are told of.  The call is made with no lock held. */
 enum hz_event {
@@ -56,5 +66,7 @@ static inline struct hz_run *hz_pressure_run(size_t pages, size_t align, enum hz
 /* Events, for reports: any thread, relaxed. */
 struct hz_pressure_counts {
 	uint64_t ticks, aged, purged_pages, events; /* aged: ticks that did not come too soon */
+	uint64_t looks, nears; /* at the kernel's figures; times they said that it is near */
+	uint64_t wakes; /* of the purger */
 };
 extern struct hz_pressure_counts hz_pressure_counts;

@@ -22,10 +22,12 @@ report report_crash report_rss observe root
 api cxx info deepbind
 END
 cat >"$work/beside" <<'END'
+cgroup 1
 error 1
 option 1
 pressure 4 7
 probe 1
+purger 1 7
 waste 3
 END
 

@@ -18,6 +18,10 @@ getauxval                                       observers look for AT_SECURE; pa
 fputs                                           malloc_info writes to a FILE
 pthread_key_create pthread_setspecific          the end of a thread
 __register_atfork                               called only where no page is wiped by a fork
+pthread_create pthread_attr_init                HZ_PURGER only
+pthread_attr_setstacksize                       HZ_PURGER only
+pthread_attr_setdetachstate                     HZ_PURGER only
+pthread_attr_destroy                            HZ_PURGER only
 secure_getenv                                   options, not in setuid programs
 __stack_chk_fail                                -fstack-protector in CFLAGS
 memcpy memset                                   made of loops and assignments by clang, on arm64

@@ -112,15 +112,20 @@ static void read_counts(struct walk *w)
 	if (read_number(w, w->o.pressure + n->pressure_events, &v))
 		a->pressure_events = v;
 	const struct {
+		uint64_t of;
 		uint32_t at;
 		uint64_t *to;
-	} runs[] = { { n->runs_stock, &a->runs_stock },
-		     { n->runs_reused, &a->runs_dirty },
-		     { n->runs_fresh, &a->runs_clean },
-		     { n->runs_grown, &a->runs_grown } };
-	for (size_t i = 0; w->o.runs && i < sizeof(runs) / sizeof(*runs); i++)
-		if (runs[i].at != ABSENT && read_number(w, w->o.runs + runs[i].at, &v))
-			*runs[i].to = v;
+	} later[] = { { w->o.runs, n->runs_stock, &a->runs_stock },
+		      { w->o.runs, n->runs_reused, &a->runs_dirty },
+		      { w->o.runs, n->runs_fresh, &a->runs_clean },
+		      { w->o.runs, n->runs_grown, &a->runs_grown },
+		      { w->o.pressure, n->pressure_looks, &a->pressure_looks },
+		      { w->o.pressure, n->pressure_nears, &a->pressure_nears },
+		      { w->o.pressure, n->pressure_wakes, &a->purger_wakes } };
+	for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++)
+		if (later[i].of && later[i].at != ABSENT &&
+		    read_number(w, later[i].of + later[i].at, &v))
+			*later[i].to = v;
 	a->waste_built = n->waste_built != 0;
 	for (unsigned c = 0; a->waste_built && c < n->waste_classes; c++) {
 		if (read_number(w, w->o.waste + (uint64_t)c * n->waste_size + n->waste_req, &v))

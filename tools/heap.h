@@ -57,6 +57,7 @@ struct account {
 	 * clean, and steps of growth. */
 	uint64_t refills, refills_inbox, refills_slabs, adopted, slabs_opened;
 	uint64_t drained_for, runs_stock, runs_dirty, runs_clean, runs_grown;
+	uint64_t pressure_looks, pressure_nears, purger_wakes; /* HZ_PRESSURE, HZ_PURGER */
 	uint64_t waste_req, waste_alloc; /* box waste; alloc 0: not in this library */
 	bool waste_built;
 	uint64_t sampled, zero_tail; /* bytes of live blocks looked at; zeros at their ends */

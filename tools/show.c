@@ -72,6 +72,9 @@ static const struct figure {
 	F("purged_bytes", TOTAL, purged, NULL, "bytes given back to the kernel, so far")
 	F("system_calls", TOTAL, system_calls, NULL, "system calls for memory, so far")
 	F("pressure_events", TOTAL, pressure_events, NULL, "times everything was given back")
+	F("pressure_looks", TOTAL, pressure_looks, NULL, "times HZ_PRESSURE looked whether memory is short")
+	F("pressure_nears", TOTAL, pressure_nears, NULL, "times it had become so")
+	F("purger_wakes", TOTAL, purger_wakes, NULL, "times the thread of HZ_PURGER woke")
 	F("torn_records", COUNT, torn, NULL, "records that contradicted themselves")
 #undef F
 };

@@ -70,6 +70,22 @@ static bool boxes_by_manual(const char *text, size_t *set)
 	return true;
 }
 
+static bool watch_by_manual(const char *text, size_t *set)
+{
+	char copy[TEXT_MAX + 1], *rest = copy, *one;
+	*set = 0;
+	memcpy(copy, text, strlen(text) + 1);
+	while ((one = strsep(&rest, ","))) {
+		if (strcmp(one, "cgroup") == 0)
+			*set |= HZ_WATCH_CGROUP;
+		else if (strcmp(one, "psi") == 0)
+			*set |= HZ_WATCH_PSI;
+		else if (strcmp(one, "no") != 0)
+			return false;
+	}
+	return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct row *row;
@@ -95,7 +111,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	before = *(size_t *)value_of(row);
-	if (row->kind == SIZE) {
+	if (row->kind == WATCH) {
+		if (!watch_by_manual(text, &want))
+			want = before;
+	} else if (row->kind == SIZE) {
 		if (!size_by_manual(text, &want) || want < row->least || want > row->most)
 			want = before;
 	} else if (!boxes_by_manual(text, &want)) {
@@ -115,7 +134,8 @@ static size_t invent(uint64_t *state, uint8_t *data)
 	static const char *const piece[] = { "0", "1", "7", "256", "64", "9223372036854775807",
 					     "18446744073709551615", "8796093022208", "K", "M", "G",
 					     "T", "seg", "small", "retention", "waste", "all",
-					     "full", "fork", "no", ",", ",", " ", "-", "k", "/tmp/%p" };
+					     "full", "fork", "no", "cgroup", "psi", ",", ",",
+					     " ", "-", "k", "/tmp/%p" };
 	size_t n = 1;
 	data[0] = (uint8_t)random_to(state, ROWS);
 	for (size_t i = random_to(state, random_to(state, 50) ? 6 : 300); i > 0; i--) {
