@@ -5,7 +5,7 @@
 # S16. Each only where it is installed.
 
 . "$abs_srcdir/tests/lib.sh"
-[ -n "$HZ_SO" ] || skip_all "A11 no library is preloaded"
+[ -n "${so-by hand}" ] || skip_all "A11 no library is preloaded"
 
 job='ls -l /usr/bin | sort | md5sum; echo done'
 expected=$(sh -c "$job")
