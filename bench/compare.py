@@ -270,15 +270,19 @@ def loss(row, focus, peers):
 
 def figures_table(rows, names, out):
     """The figures behind the ratios."""
-    out.append("\n## Time, s: median [min, max]\n")
-    out.append("| row | " + " | ".join(names) + " |")
-    out.append("|---|" + "---|" * len(names))
-    for r in rows:
-        t = r.samples.get("time")
-        if t:
-            out.append("| %s | %s |" % (r.label, " | ".join(
-                "%.3f [%.3f, %.3f]" % (b.median(t[n]), min(t[n]), max(t[n]))
-                if n in t else "-" for n in names)))
+    for metric, title, scale, shape in (
+            ("time", "Time, s", 1, "%.3f [%.3f, %.3f]"),
+            ("rss_kb", "Peak RSS, MiB", 1024, "%.1f [%.1f, %.1f]")):
+        out.append("\n## %s: median [min, max]\n" % title)
+        out.append("| row | " + " | ".join(names) + " |")
+        out.append("|---|" + "---|" * len(names))
+        for r in rows:
+            t = r.samples.get(metric)
+            if t:
+                out.append("| %s | %s |" % (r.label, " | ".join(
+                    shape % tuple(x / scale for x in (
+                        b.median(t[n]), min(t[n]), max(t[n])))
+                    if n in t else "-" for n in names)))
 
 
 def faults_table(rows, names, out):

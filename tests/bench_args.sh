@@ -78,8 +78,12 @@ for line in "bench_malloc_args 20000" "bench_malloc_dist 20000 400 16 32768 app"
 	"bench_frag 2 --rest-ms 1" "bench_mstress 2 2 5000" "bench_startup 3"; do
 	for touch in 0 7 pages all; do
 		# shellcheck disable=SC2086 # the words of a command
-		text=$(program $line --touch $touch | tail -n 1)
-		matches "$text" '(^| )ops=[1-9][0-9]* time=[0-9.]+ ops/s=[1-9][0-9]*$' "$line --touch $touch"
+		text=$(program $line --touch $touch)
+		case $text in
+			*'[PROCESS_MEMORY] peak_rss_kb='[1-9]*' post_rss_kb='[1-9]*' minflt='[1-9]*) ;;
+			*) fail "$line --touch $touch prints its memory" ;;
+		esac
+		matches "$(printf '%s\n' "$text" | tail -n 1)" '(^| )ops=[1-9][0-9]* time=[0-9.]+ ops/s=[1-9][0-9]*$' "$line --touch $touch"
 	done
 done
 matches "$(program bench_malloc_args 20000)" '^\[RSS\] max_kb=[1-9][0-9]*$' "bench_malloc_args prints [RSS]"
