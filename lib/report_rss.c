@@ -8,7 +8,8 @@
  *   free run    dirty | clean
  *   tables      metadata
  *
- * What hz-stat does from outside, by mincore(2).  Blocks that threads hold are
+ * What hz-stat does from outside, by /proc/self/pagemap, which is open for the
+ * time of the call, else by mincore(2).  Blocks that threads hold are
  * noted first, two bits each, in a table that is mapped for the time of the
  * call: 128 bytes a run record.
  *
@@ -37,6 +38,7 @@ struct residency {
 	struct hz_report *r;
 	const char *from; /* what `page` describes ... */
 	size_t pages; /* ... so many; 0: nothing yet */
+	int pagemap; /* descriptor; -1: mincore */
 	bool known;
 	struct held *held; /* of all run records, arena after arena; NULL: no memory */
 	size_t bytes; /* of the table */
@@ -56,7 +58,7 @@ static bool resident(struct residency *s, const char *p, size_t left)
 			s->pages = hz_min(s->pages, a->pages_top - hz_arena_index(a, s->from));
 		else
 			s->pages = hz_min(s->pages, left);
-		s->known = s->known && hz_os_resident(s->from, s->pages, s->page);
+		s->known = s->known && hz_os_resident(s->pagemap, s->from, s->pages, s->page);
 	}
 	size_t i = (size_t)(p - s->from) >> HZ_PAGE_SHIFT;
 	/* The kernel's page may be several of ours. */
@@ -233,7 +235,7 @@ static void add_metadata(struct residency *s, const char *from, const char *to)
 
 void hz_report_residency(struct hz_report *r)
 {
-	struct residency s = { .r = r, .known = true };
+	struct residency s = { .r = r, .known = true, .pagemap = hz_os_pagemap() };
 	note_held(&s);
 	s.known = s.held != NULL;
 	hz_run_walk(add_run, &s);
@@ -246,6 +248,8 @@ void hz_report_residency(struct hz_report *r)
 		add_metadata(&s, (const char *)m, (const char *)m + m->bytes);
 	if (s.held)
 		hz_os_unmap(s.held, s.bytes);
+	if (s.pagemap >= 0)
+		hz_os_close(s.pagemap);
 	if (!s.known) { /* a part would be a lie */
 		r->rss_live = r->rss_slack = r->rss_free = r->rss_cached = r->rss_remote = 0;
 		r->rss_empty = r->rss_dirty = r->rss_clean = 0;

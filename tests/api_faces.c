@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * api_faces - one heap, five faces: hz_report_get, hz_report_write in three
- * formats, malloc_info, mallinfo2 and malloc_stats say the same figures.
+ * formats, malloc_info, mallinfo2 and malloc_stats say the same figures; and
+ * what is resident is so, whatever way of asking the kernel allows.
  *
  * Buffers are static and streams are made first, so nothing is allocated
  * between one face and the next.
  */
 #include <hz/hz.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "probe.h"
 
@@ -45,6 +52,54 @@ static unsigned long long number(const char *in, const char *name)
 		return ~0ull;
 	at += strlen(name);
 	return strtoull(at + strspn(at, "\": ="), NULL, 10);
+}
+
+/* Makes a system call fail from now on; 0 where there are no such filters. */
+static int refuse(int nr, int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* Pages that were only read are the kernel's, not the process's, if `told`. */
+static void check_zero_pages(const char *by, int told)
+{
+	enum { BYTES = 32 * MIB };
+	struct hz_report before, r;
+	unsigned sum = 0;
+	char *kept = escape(malloc(BYTES));
+	volatile char *block = kept;
+	int lowest = dup(1), again;
+	close(lowest);
+	if (!block)
+		tap_bail("no memory");
+	hz_report_get(&before, sizeof(before));
+	for (size_t i = 0; i < BYTES; i += 4096)
+		sum += (unsigned char)block[i];
+	hz_report_get(&r, sizeof(r));
+	again = dup(1);
+	close(again);
+	is_int(again, lowest, "%s: no descriptor is left open", by);
+	is_int((long long)sum, 0, "(pages of zeros were read)");
+	ok((r.resident < before.resident + MIB) == told && r.resident >= before.resident,
+	   "%s: pages that were read and never written are %sresident (%lld bytes more)", by,
+	   told ? "not " : "", (long long)(r.resident - before.resident));
+	for (size_t i = 0; i < BYTES; i += 4096)
+		block[i] = 1;
+	hz_report_get(&r, sizeof(r));
+	/* The block may begin with pages that were resident already. */
+	ok(r.resident >= before.resident + BYTES - MIB && r.resident < before.resident + BYTES + MIB,
+	   "%s: once written they are (%lld bytes more)", by,
+	   (long long)(r.resident - before.resident));
+	free(kept);
+	malloc_trim(0); /* the next finds them clean */
 }
 
 int main(void)
@@ -116,5 +171,15 @@ int main(void)
 	is_int((long long)number(text[4], "\"cached\" size"), (long long)r.cached,
 	       "malloc_info: cached");
 	is_int(hz_report_write(1, 3), -1, "an unknown format is refused");
+
+	malloc_trim(0);
+	check_zero_pages("by the kernel's own search, if it has one", 1);
+	if (!refuse(SYS_ioctl, ENOTTY)) {
+		tap_skip(8, "seccomp filters are not to be had here");
+		return tap_done();
+	}
+	check_zero_pages("by the words of /proc/self/pagemap", 1);
+	refuse(SYS_openat, EACCES);
+	check_zero_pages("by mincore", 0);
 	return tap_done();
 }

@@ -488,6 +488,14 @@ static bool scan_pages(struct image *m, uint64_t at, size_t n, uint8_t *state)
 	return true;
 }
 
+/* An older kernel's word for a page that is of no file and not the process's
+ * alone: shared with a forked one, or that of zeros. */
+static bool zero_page(struct image *m, uint64_t at)
+{
+	uint8_t page[PAGE];
+	return image_read(m, at, page, PAGE) && all_zero(page, PAGE);
+}
+
 bool image_pages(struct image *m, uint64_t at, size_t n, uint8_t *state)
 {
 	enum { CHUNK = 8192 };
@@ -513,6 +521,9 @@ bool image_pages(struct image *m, uint64_t at, size_t n, uint8_t *state)
 				break;
 			state[done] = (uint8_t)((entry[i] >> 63 & 1) * PAGE_PRESENT |
 						(entry[i] >> 62 & 1) * PAGE_SWAPPED);
+			if (state[done] & PAGE_PRESENT && !(entry[i] >> 56 & 1) &&
+			    !(entry[i] >> 61 & 1) && zero_page(m, at + done * PAGE))
+				state[done] = 0;
 		}
 	}
 	return true;

@@ -66,8 +66,10 @@ struct hz_report {
 	uint64_t handed_over; /* batches sent to other threads, so far */
 	uint64_t purged; /* bytes given back to the kernel, so far */
 	uint64_t system_calls; /* made by libhz for memory, so far */
-	/* Resident pages, by mincore(2); 0 where the kernel does not say.  Looked up
-	 * only if `size` reaches here.
+	/* Resident pages; 0 where the kernel does not say.  Looked up only if `size`
+	 * reaches here, in /proc/self/pagemap, which is open for the time of the
+	 * call; where that is refused by mincore(2), which takes pages that were
+	 * read and never written for resident ones.
 	 *   resident = resident_slab + _large + _free + _metadata */
 	uint64_t resident;
 	uint64_t resident_slab; /* of slabs */
@@ -103,7 +105,8 @@ struct hz_report {
  * built with an older header gets the members it knows, a newer one finds in
  * report->size how many this library filled.  Returns 0, or -1 with errno
  * EINVAL when report is NULL or size is smaller than the first member.
- * Takes internal locks, walks all slabs: about 1 ms per GiB of small blocks. */
+ * Takes internal locks, walks all slabs: about 1 ms per GiB of small blocks,
+ * and 10 ms where resident pages are looked up. */
 int hz_report_get(struct hz_report *report, size_t size);
 
 enum hz_report_format {
