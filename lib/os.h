@@ -78,12 +78,8 @@ void hz_os_close(int fd);
 const char *hz_os_exec_name(void);
 /* Name of the program's file without its directory; "-" when unknown. */
 void hz_os_program(char *name, size_t n);
-/* Opens the process's own page tables for the next; -1 when refused. */
-int hz_os_pagemap(void);
-/* Which of `pages` pages at p are resident, one byte each of the kernel's (bit
- * 0); false when unknown.  Pages that were read and never written share the
- * kernel's page of zeros and are not; without a pagemap they seem to be. */
-bool hz_os_resident(int pagemap, const void *p, size_t pages, unsigned char *resident);
+/* A system call that changes nothing, by its number; an error is -4095..-1. */
+long hz_os_ask(long nr, long a, long b, long c, long d);
 /* Ends the process with SIGABRT as abort() does, handler and all. */
 _Noreturn void hz_os_abort(void);
 

@@ -25,6 +25,12 @@ struct hz_report;
 /* The members `resident`, resident_* and rss_* of *r (report_rss.c). */
 void hz_report_residency(struct hz_report *r);
 
+/* Opens the process's own page tables for the next; -1 when refused. */
+int hz_report_pagemap(void);
+/* Which of `pages` pages at p are resident, one byte each of the kernel's (bit
+ * 0); false when unknown. */
+bool hz_report_resident(int pagemap, const void *p, size_t pages, unsigned char *resident);
+
 void hz_text_word(struct hz_text *t, const char *word);
 void hz_text_number(struct hz_text *t, uint64_t n, unsigned width);
 void hz_text_end(struct hz_text *t); /* newline, and the line goes out */

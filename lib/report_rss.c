@@ -58,7 +58,7 @@ static bool resident(struct residency *s, const char *p, size_t left)
 			s->pages = hz_min(s->pages, a->pages_top - hz_arena_index(a, s->from));
 		else
 			s->pages = hz_min(s->pages, left);
-		s->known = s->known && hz_os_resident(s->pagemap, s->from, s->pages, s->page);
+		s->known = s->known && hz_report_resident(s->pagemap, s->from, s->pages, s->page);
 	}
 	size_t i = (size_t)(p - s->from) >> HZ_PAGE_SHIFT;
 	/* The kernel's page may be several of ours. */
@@ -235,7 +235,7 @@ static void add_metadata(struct residency *s, const char *from, const char *to)
 
 void hz_report_residency(struct hz_report *r)
 {
-	struct residency s = { .r = r, .known = true, .pagemap = hz_os_pagemap() };
+	struct residency s = { .r = r, .known = true, .pagemap = hz_report_pagemap() };
 	note_held(&s);
 	s.known = s.held != NULL;
 	hz_run_walk(add_run, &s);
