@@ -375,6 +375,14 @@ $so" ]
 	run hz status
 	[ "$status" -eq 1 ]
 	[[ $output == *"not found"*"libhz is off" ]]
+	# The loader takes a name without a directory, but not for set-user-id programs.
+	echo libhz.so.0 >$list
+	run hz status
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"without a directory: set-user-id programs"* ]]
+	hz enable
+	[ "$(cat $list)" = "$so" ]
 	# 0644 again by the next enable.
 	install -m 600 /dev/null $list
 	hz enable

@@ -31,7 +31,7 @@ begin() {
 	mkfifo ready
 	HZ_ARENA_SIZE=64M "$@" >ready 2>/dev/null &
 	pid=$!
-	read -r line <ready
+	read -r _ <ready
 	rm ready
 	kill -STOP "$pid"
 }

@@ -50,6 +50,10 @@ static bool show_word(const struct list *l, const char *word, size_t n)
 	else
 		puts(memchr(word, '$', n) ? ", not found here"
 					  : ", not found: each program start prints a line");
+	if (!memchr(word, '/', n)) {
+		printf("    without a directory: set-user-id programs do not load it, and print a line\n");
+		return false;
+	}
 	return found;
 }
 
