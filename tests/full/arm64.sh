@@ -10,10 +10,11 @@ host=aarch64-linux-gnu
 have $host-gcc || skip_all "no $host-gcc here (Debian: gcc-$host libc6-dev-arm64-cross)"
 case $(uname -m) in aarch64) skip_all "this is an arm64 machine: make check" ;; esac
 
+jobs=-j$(nproc 2>/dev/null || echo 2)
 mkdir "$work/build"
 cd "$work/build" || exit 99
 ("$(vpath_source)/configure" -q --host=$host --build="$(uname -m)-linux-gnu" --enable-werror &&
-	$MAKE -s && $MAKE -s check TESTS=) >"$work/log" 2>&1
+	$MAKE -s "$jobs" && $MAKE -s "$jobs" check TESTS=) >"$work/log" 2>&1
 ok $? "the libraries, the tools and the test programs build"
 [ "$tap_bad" -eq 0 ] || grep -E 'error|\*\*\*' "$work/log" | head -20 | note
 for so in .libs/libhz*.so.0; do
@@ -36,7 +37,7 @@ for test in api_conformance api_faces api_info api_random fork_basic fork_chain 
 	thread_storm thread_tsd; do
 	[ -f "tests/$test" ] || { fail "$test was not built"; continue; }
 	env abs_srcdir="$abs_srcdir" abs_builddir="$PWD" HZ_SO="$PWD/.libs/libhz.so.0" \
-		timeout 300 "$qemu" -L $root -E LD_LIBRARY_PATH="$PWD/.libs" "tests/$test" >"$work/out" 2>&1
+		timeout 1800 "$qemu" -L $root -E LD_LIBRARY_PATH="$PWD/.libs" "tests/$test" >"$work/out" 2>&1
 	status=$?
 	if [ $status = 77 ] || grep -q '^1\.\.0' "$work/out"; then
 		skip "$test: $(grep -m 1 -i skip "$work/out")"

@@ -25,6 +25,7 @@ gcc-all-boxes  gcc   build --enable-observe=all
 gcc-small      gcc   build --with-arena-size=1G
 END2
 
+jobs=-j$(nproc 2>/dev/null || echo 2)
 chmod 755 "$work" # tests under other users must reach it
 while read -r name compiler what switches; do
 	case " ${HZ_ROWS:-$name} " in *" $name "*) ;; *) continue ;; esac
@@ -37,8 +38,8 @@ while read -r name compiler what switches; do
 		export CC="$compiler"
 		# shellcheck disable=SC2086  # a list of switches
 		"$(vpath_source)/configure" -q --enable-werror CC="$compiler" $switches &&
-			$MAKE -s && $MAKE -s check TESTS= || exit 1
-		[ "$what" = build ] || $MAKE check
+			$MAKE -s "$jobs" && $MAKE -s "$jobs" check TESTS= || exit 1
+		[ "$what" = build ] || $MAKE "$jobs" check
 	) >"$log" 2>&1 </dev/null
 	ok $? "$name: $what $switches"
 	sed -n 's/^# \(TOTAL\|PASS\|SKIP\|FAIL\|ERROR\): */\1 /p' "$log" | xargs | note
