@@ -10,6 +10,7 @@
 : "${HZ_MMDEBSTRAP:=mmdebstrap --variant=minbase stable}"
 [ "$(id -u)" = 0 ] || skip_all "not root"
 [ -n "${HZ_DEBS-}" ] || skip_all "HZ_DEBS names no directory of built packages"
+[ -n "$(find "$HZ_DEBS" -name 'libhz0_*.deb')" ] || skip_all "HZ_DEBS has no packages in it: debian.sh failed?"
 have mmdebstrap || [ -n "${HZ_CHROOT-}" ] || skip_all "no mmdebstrap here and no HZ_CHROOT"
 unshare -m true 2>/dev/null || skip_all "no mount namespaces here"
 
