@@ -59,4 +59,12 @@ else
 	skip "not all libraries are built"
 fi
 
+# lintian has an opinion on long lines, and whoever reviews the sources one at a time, too.
+(cd "$abs_srcdir" && find . \( -name .git -o -name 'build*' -o -name autom4te.cache \) -prune -o \
+	\( -name '*.[ch]' -o -name '*.md' -o -name '*.sh' -o -name '*.py' \) -type f -print |
+	xargs $AWK 'length > 512 { print FILENAME ":" FNR ": " length }') >"$work/wrong"
+[ ! -s "$work/wrong" ]
+ok $? "no line is longer than 512 characters"
+note <"$work/wrong"
+
 done_testing
