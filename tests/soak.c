@@ -16,7 +16,8 @@
  *
  * and ends with the same live set, where resident memory and mappings are sampled.  From the
  * samples but the first quarter come slopes by Theil and Sen, which a few odd samples do not
- * move: a leak or a fragmentation that grows is a slope, caches are not.
+ * move: a leak or a fragmentation that grows is a slope, caches are not; and a slope is believed
+ * where the samples are in its order.
  *
  * Every block carries its size and a mark at both ends, checked when it is freed.
  *
@@ -396,11 +397,28 @@ static double theil_sen(const double *v, size_t n)
 	return median(slopes, pairs);
 }
 
+/*
+ * Whether the later values are the larger ones more often than chance has it
+ * (Mann and Kendall, one side, half a percent).  What a program has at the end
+ * of a round depends on when its threads ran; eight rounds of a busy machine
+ * are a third apart, and slopes of such lengths come without any growth.
+ */
+static bool rises(const double *v, size_t n)
+{
+	double more = 0, pairs = (double)n * (double)(n - 1);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = i + 1; j < n; j++)
+			more += (v[j] > v[i]) - (v[j] < v[i]);
+	return more > 2.58 * sqrt(pairs * (double)(2 * n + 5) / 18);
+}
+
 static bool figures_can_fail(void)
 {
 	double flat[9] = { 5, 5, 9, 5, 5, 1, 5, 5, 5 };
 	double steep[9] = { 1, 3, 5, 99, 9, 11, 13, 15, 17 };
-	return theil_sen(flat, 9) == 0 && theil_sen(steep, 9) == 2;
+	double noise[9] = { 40, 30, 52, 35, 50, 33, 38, 54, 41 };
+	return theil_sen(flat, 9) == 0 && theil_sen(steep, 9) == 2 && rises(steep, 9) &&
+	       !rises(flat, 9) && !rises(noise, 9);
 }
 
 static double seconds(void)
@@ -447,6 +465,7 @@ int main(int argc, char **argv)
 	/* The first quarter warms up. */
 	size_t from = rounds / 4, n = rounds - from;
 	double growth = theil_sen(rss + from, n) * (double)n;
+	bool grows = rises(rss + from, n);
 	double more_maps = theil_sen(maps + from, n) * (double)n;
 	double middle = median(rss + from, n);
 	ok(figures_can_fail(), "the estimate of slopes sees one and no other");
@@ -463,7 +482,8 @@ int main(int argc, char **argv)
 		diag("after burst %u below 1.3 of the live set in %u ms%s", i + 1, fell_after[i],
 		     fell_after[i] >= idle_steps * IDLE_MS ? ": never" : "");
 	ok(maps[rounds - 1] < MAPPINGS_MAX, "mappings stay few");
-	ok(growth / middle < 0.1, "resident memory does not grow by a tenth in this run");
+	ok(!grows || growth / middle < 0.1,
+	   "resident memory does not grow by a tenth in this run");
 	for (size_t i = 0; i < SET; i++)
 		take(&me, set[i]);
 	tell(&me);
