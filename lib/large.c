@@ -196,8 +196,10 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 		}
 	}
 	hz_add(&hz_large_counts.reused, !r->zero);
-	if (zero && !r->zero)
-		hz_zero(r->base, (size_t)hz_run_pages(r) << HZ_PAGE_SHIFT);
+	/* Pages that the kernel was given may have been written to since. */
+	size_t bytes = (size_t)hz_run_pages(r) << HZ_PAGE_SHIFT;
+	if (zero && !(r->zero && hz_os_purge(r->base, bytes)))
+		hz_zero(r->base, bytes);
 	hz_purger_due();
 	return r->base;
 }
