@@ -23,6 +23,7 @@
 #include <errno.h>
 
 #include "error.h"
+#include "mark.h"
 #include "pressure.h"
 #include "waste.h"
 
@@ -35,9 +36,11 @@ static HZ_COLD void *no_memory(void)
 HZ_NOINLINE void *hz_malloc_slow(size_t n)
 {
 	void *p;
-	if (n <= HZ_CLASS_MAX_BYTES)
-		p = hz_heap_refill(hz_class_of_size(n));
-	else if (n <= PTRDIFF_MAX)
+	if (n <= HZ_MARK_SMALL) {
+		unsigned c = hz_class_of_size(n + HZ_LANE_MARK_BYTES);
+		p = hz_heap_refill(c);
+		p = likely(p) ? hz_mark_out(p, hz_offset_of_class(c), n) : p;
+	} else if (n <= PTRDIFF_MAX)
 		p = hz_large_alloc(n, 1, false);
 	else
 		p = NULL;
@@ -50,13 +53,14 @@ static inline void *alloc_for(size_t n, size_t asked)
 {
 	if (unlikely(n >= hz_glance(hz_hot.small_limit)))
 		return hz_waste_got(hz_malloc_slow(n), asked, n);
-	struct hz_mag HZ_THREAD *m = hz_mag_at(hz_class_offset[(n + 15) >> 4]);
+	uint32_t offset = hz_class_offset[(n + HZ_LANE_MARK_BYTES + 15) >> 4];
+	struct hz_mag HZ_THREAD *m = hz_mag_at(offset);
 	void **top = m->top;
 	void *p = *top;
 	if (unlikely(!p))
 		return hz_waste_got(hz_malloc_slow(n), asked, n);
 	m->top = top - 1;
-	return hz_waste_got(p, asked, n);
+	return hz_waste_got(hz_mark_out(p, offset, asked), asked, n);
 }
 
 static inline void *alloc(size_t n)
@@ -75,9 +79,10 @@ static HZ_NOINLINE void free_outside(void *p)
 	if (!p)
 		return;
 	uint32_t tag = hz_tag_of(p);
-	if (tag >= HZ_TAG_OWNER_ONE)
+	if (tag >= HZ_TAG_OWNER_ONE) {
+		hz_mark_in(p, hz_offset_of_tag(tag));
 		hz_heap_give(p, tag);
-	else if (!hz_large_free(p))
+	} else if (!hz_large_free(p))
 		hz_die("free", p, hz_page_of(p) ? HZ_WHY_FREE_PAGE : HZ_WHY_FOREIGN);
 }
 
@@ -97,6 +102,7 @@ static HZ_NOINLINE void free_foreign(void *p, uint64_t x)
 		free_untagged(p);
 		return;
 	}
+	hz_mark_in(p, hz_offset_of_tag(tag));
 	uint32_t key = hz_key_of_tag(tag);
 	struct hz_slot *slot = &t->slots[key % HZ_OUTBOX_SLOTS];
 	void **next = slot->next;
@@ -113,6 +119,18 @@ static HZ_NOINLINE void free_overflow(void *p, struct hz_mag HZ_THREAD *m)
 	hz_heap_overflow(p, (uintptr_t)m - hz_tls_at());
 }
 
+/* Adds p to a magazine with room; in a lane that delays reuse below the last one. */
+static inline void push(struct hz_mag HZ_THREAD *m, void **top, void *p)
+{
+	void *last = HZ_LANE_DELAY ? *top : NULL;
+	top[1] = p;
+	if (HZ_LANE_DELAY) {
+		top[1] = last;
+		*(last ? top : top + 1) = p;
+	}
+	hz_mag_pushed(m, top);
+}
+
 /* Frees p, given its page's tag xor the thread's own. */
 static inline void release(void *p, uint64_t x)
 {
@@ -120,14 +138,15 @@ static inline void release(void *p, uint64_t x)
 		free_foreign(p, x);
 		return;
 	}
+	hz_mark_in(p, (uint32_t)x);
 	struct hz_mag HZ_THREAD *m = hz_mag_at(x);
 	void **top = m->top;
-	if (unlikely(top == m->limit || *top == p)) {
+	/* A mark has told the block freed last already. */
+	if (unlikely(top == m->limit || (!HZ_LANE_MARK_BYTES && *top == p))) {
 		free_overflow(p, m);
 		return;
 	}
-	top[1] = p;
-	hz_mag_pushed(m, top);
+	push(m, top, p);
 }
 
 HZ_EXPORT void HZ_API(free)(void *p)
@@ -144,22 +163,19 @@ HZ_EXPORT void HZ_API(free)(void *p)
 			   hz_thread()->owner);
 }
 
-/* Block size of a small block, by its tag. */
+/* Bytes of a small block, by its tag, that may be the program's. */
 static inline size_t bytes_of_tag(uint32_t tag)
 {
-	return hz_classes[hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1))].bytes;
+	return hz_classes[hz_class_of_offset(hz_offset_of_tag(tag))].bytes - HZ_LANE_MARK_BYTES;
 }
 
-/* Usable bytes of the block at p; 0 if p is no block. */
-static inline size_t usable(const void *p)
-{
-	uint32_t tag = hz_tag_of(p);
-	return likely(tag >= HZ_TAG_OWNER_ONE) ? bytes_of_tag(tag) : hz_large_size(p);
-}
-
+/* Usable bytes of the block at p, which must be one. */
 static inline size_t usable_or_die(const void *p, const char *function)
 {
-	size_t n = usable(p);
+	uint32_t tag = hz_tag_of(p);
+	if (likely(tag >= HZ_TAG_OWNER_ONE))
+		return hz_mark_bytes(function, p, hz_offset_of_tag(tag), bytes_of_tag(tag));
+	size_t n = hz_large_size(p);
 	if (unlikely(!n))
 		hz_die(function, p, hz_page_of(p) ? HZ_WHY_FREE_PAGE : HZ_WHY_FOREIGN);
 	return n;
@@ -170,14 +186,15 @@ HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 	size_t n;
 	if (unlikely(__builtin_mul_overflow(count, each, &n)))
 		return no_memory();
-	if (unlikely(n > HZ_CLASS_MAX_BYTES)) {
+	if (unlikely(n > HZ_MARK_SMALL)) {
 		void *p = n <= PTRDIFF_MAX ? hz_large_alloc(n, 1, true) : NULL;
 		return p ? p : no_memory();
 	}
 	void *p = alloc(n);
+	size_t m = n + HZ_LANE_MARK_BYTES;
 	if (likely(p)) /* all that malloc_usable_size says; hz_zero rounds up to a step */
-		hz_zero(p, n - 1 < HZ_CLASS_LINEAR_MAX ? n : hz_classes[hz_class_of_size(n)].bytes);
-	return p;
+		hz_zero(p, m - 1 < HZ_CLASS_LINEAR_MAX ? m : hz_classes[hz_class_of_size(m)].bytes);
+	return likely(p) ? hz_mark_out(p, hz_class_offset[(m + 15) >> 4], n) : p;
 }
 
 /* A large block, or none at all, to n bytes. */
@@ -191,7 +208,7 @@ static HZ_NOINLINE void *realloc_large(void *p, size_t n)
 	if (n > PTRDIFF_MAX)
 		return no_memory();
 	size_t want = n;
-	if (n > HZ_CLASS_MAX_BYTES) {
+	if (n > HZ_MARK_SMALL) {
 		void *q = hz_large_resize(p, n);
 		if (q || n <= old)
 			return q ? q : p;
@@ -199,7 +216,7 @@ static HZ_NOINLINE void *realloc_large(void *p, size_t n)
 	}
 	void *q = alloc(want <= PTRDIFF_MAX ? want : n);
 	if (q) {
-		hz_copy(q, p, hz_min(n, old));
+		hz_mark_copy(q, p, hz_min(n, old));
 		HZ_API(free)(p);
 	}
 	return q;
@@ -216,21 +233,22 @@ HZ_EXPORT void *HZ_API(realloc)(void *p, size_t n)
 	uint32_t tag = hz_tag_of(p);
 	if (unlikely(tag < HZ_TAG_OWNER_ONE))
 		return realloc_large(p, n);
-	size_t old = bytes_of_tag(tag), keep = old;
-	if (n <= old) {
-		if (n >= old / 2 || (n && old < SHRINK_BYTES)) {
-			hz_waste_kept(p, n, old);
-			return p;
+	size_t most = bytes_of_tag(tag);
+	size_t old = hz_mark_bytes("realloc", p, hz_offset_of_tag(tag), most), keep = old;
+	if (n <= most) {
+		if (n >= most / 2 || (n && most < SHRINK_BYTES)) {
+			hz_waste_kept(p, n, most);
+			return hz_mark_out(p, hz_offset_of_tag(tag), n);
 		}
 		if (unlikely(!n)) {
 			HZ_API(free)(p);
 			return NULL;
 		}
-		keep = n;
+		keep = HZ_LANE_MARK_BYTES ? hz_min(n, old) : n;
 	}
 	void *q = alloc(n);
 	if (likely(q)) {
-		hz_copy(q, p, keep);
+		hz_mark_copy(q, p, keep);
 		release(p, tag ^ hz_thread()->owner);
 	}
 	return q;
@@ -242,9 +260,9 @@ void *hz_aligned(size_t align, size_t n)
 	if (unlikely(n > PTRDIFF_MAX || align > PTRDIFF_MAX))
 		return no_memory();
 	/* See hz_class_of_aligned: the class of a multiple is one. */
-	size_t up = hz_round_up(n | !n, align);
+	size_t up = hz_round_up((n | !n) + HZ_LANE_MARK_BYTES, align);
 	if (likely(align <= HZ_PAGE && up <= HZ_CLASS_MAX_BYTES))
-		return alloc_for(up, n);
+		return alloc_for(up - HZ_LANE_MARK_BYTES, n);
 	void *p = hz_large_alloc(n ? n : 1, align, false);
 	return p ? hz_waste_got(p, n, n) : no_memory();
 }
@@ -308,14 +326,13 @@ HZ_EXPORT size_t HZ_API(malloc_usable_size)(void *p)
 
 HZ_EXPORT void HZ_API(free_sized)(void *p, size_t n)
 {
-	(void)n; /* a wrong size must not lead anywhere */
+	hz_mark_sized("free_sized", p, 1, n);
 	HZ_API(free)(p);
 }
 
 HZ_EXPORT void HZ_API(free_aligned_sized)(void *p, size_t align, size_t n)
 {
-	(void)align;
-	(void)n;
+	hz_mark_sized("free_aligned_sized", p, align, n);
 	HZ_API(free)(p);
 }
 

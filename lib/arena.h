@@ -38,6 +38,12 @@ enum {
 	HZ_TAG_OWNER_ONE = 1 << HZ_TAG_OWNER_SHIFT,
 };
 
+/* The class offset in a slab's tag. */
+static inline uint32_t hz_offset_of_tag(uint32_t tag)
+{
+	return tag & (HZ_TAG_OWNER_ONE - 1);
+}
+
 /* Metadata before the first run record of an arena. */
 enum { HZ_META_FIRST_BYTES = 64 << 10 };
 

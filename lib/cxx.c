@@ -4,7 +4,8 @@
  *
  *   new(n)  = malloc, and on failure the new_handler, again and again, then
  *             std::bad_alloc
- *   delete  = free; sizes and alignments given are not trusted
+ *   delete  = free; sizes and alignments given are not trusted, in lanes with
+ *             marks they are compared
  *
  * libstdc++ (or libc++) is not linked: what only it can do, find the handler
  * and throw, is called through weak references, which a C++ program resolves.
@@ -20,6 +21,7 @@
 #include "api.h"
 
 #include "error.h"
+#include "mark.h"
 
 #ifndef HZ_PREFIX
 
@@ -61,12 +63,16 @@ static inline void *new_aligned(size_t n, size_t align)
 	{                                                                         \
 		return body;                                                      \
 	}
-#define DELETE(symbol, ...)                                                       \
+#define DELETE_SIZED(symbol, align, size, ...)                                    \
 	HZ_EXPORT void symbol(void *p, ##__VA_ARGS__);                            \
 	HZ_EXPORT void symbol(void *p, ##__VA_ARGS__)                             \
 	{                                                                         \
+		if ((size) != UNKNOWN)                                            \
+			hz_mark_sized("operator delete", p, align, size);         \
 		HZ_API(free)(p);                                                  \
 	}
+#define UNKNOWN SIZE_MAX
+#define DELETE(symbol, ...) DELETE_SIZED(symbol, 1, UNKNOWN, ##__VA_ARGS__)
 
 struct nothrow;
 #define QUIET const struct nothrow *q __attribute__((unused))
@@ -82,12 +88,12 @@ DELETE(_ZdlPv)
 DELETE(_ZdaPv)
 DELETE(_ZdlPvRKSt9nothrow_t, QUIET)
 DELETE(_ZdaPvRKSt9nothrow_t, QUIET)
-DELETE(_ZdlPvm, SIZE)
-DELETE(_ZdaPvm, SIZE)
+DELETE_SIZED(_ZdlPvm, 1, s, SIZE)
+DELETE_SIZED(_ZdaPvm, 1, s, SIZE)
 DELETE(_ZdlPvSt11align_val_t, ALIGN)
 DELETE(_ZdaPvSt11align_val_t, ALIGN)
-DELETE(_ZdlPvmSt11align_val_t, SIZE, ALIGN)
-DELETE(_ZdaPvmSt11align_val_t, SIZE, ALIGN)
+DELETE_SIZED(_ZdlPvmSt11align_val_t, a, s, SIZE, ALIGN)
+DELETE_SIZED(_ZdaPvmSt11align_val_t, a, s, SIZE, ALIGN)
 DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, ALIGN, QUIET)
 DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, ALIGN, QUIET)
 

@@ -21,3 +21,6 @@ _Noreturn void hz_die(const char *function, const void *p, const char *reason);
 #define HZ_WHY_INTERIOR "not the start of a block"
 #define HZ_WHY_DOUBLE "already free (double free)"
 #define HZ_WHY_FREE_PAGE "inside free memory (double free or wild pointer)"
+#define HZ_WHY_OVERFLOW "written to beyond its end"
+#define HZ_WHY_WRITTEN "written to after it was freed"
+#define HZ_WHY_SIZE "not of the size that was given"

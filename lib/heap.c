@@ -28,6 +28,7 @@
 
 #include <pthread.h>
 
+#include "mark.h"
 #include "option.h"
 #include "pressure.h"
 #include "probe.h"
@@ -148,7 +149,8 @@ bool hz_heap_start(void)
 		}
 		heaps.has_key = pthread_key_create(&heaps.key, thread_exit) == 0;
 		hz_store_release(&heaps.started, true);
-		hz_store_release(&hz_hot.small_limit, (size_t)HZ_CLASS_MAX_BYTES + 1);
+		hz_mark_start();
+		hz_store_release(&hz_hot.small_limit, (size_t)HZ_MARK_SMALL + 1);
 		hz_tls.state = was;
 	}
 	hz_unlock(&heaps.start_lock);

@@ -15,6 +15,7 @@
  */
 #include "large.h"
 
+#include "mark.h"
 #include "pressure.h"
 #include "purger.h"
 
@@ -157,7 +158,8 @@ static struct hz_run *run_of(const void *p)
 
 static struct hz_run *run_new(size_t n, size_t align)
 {
-	size_t pages = hz_pages_of(n), apart = align > HZ_PAGE ? align >> HZ_PAGE_SHIFT : 1;
+	size_t pages = hz_pages_of(n + HZ_LANE_MARK_BYTES);
+	size_t apart = align > HZ_PAGE ? align >> HZ_PAGE_SHIFT : 1;
 	struct hz_run *r = hz_pressure_run(pages, apart, HZ_RUN_LARGE);
 	if (r) {
 		r->bytes = n;
@@ -201,13 +203,15 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 	if (zero && !(r->zero && hz_os_purge(r->base, bytes)))
 		hz_zero(r->base, bytes);
 	hz_purger_due();
-	return r->base;
+	return hz_mark_large(r->base, r->bytes);
 }
 
 size_t hz_large_size(const void *p)
 {
 	struct hz_run *r = run_of(p);
-	return r ? (size_t)hz_run_pages(r) << HZ_PAGE_SHIFT : look_up(p, false);
+	if (r)
+		return HZ_LANE_MARK_BYTES ? r->bytes : (size_t)hz_run_pages(r) << HZ_PAGE_SHIFT;
+	return look_up(p, false);
 }
 
 bool hz_large_free(void *p)
@@ -215,6 +219,7 @@ bool hz_large_free(void *p)
 	hz_heap_enter();
 	struct hz_run *r = run_of(p);
 	if (r) {
+		hz_mark_see_large("free", r->base, r->bytes);
 		uint32_t tag = HZ_TAG_LARGE;
 		/* Of two threads that free it at once one loses here. */
 		if (!__atomic_compare_exchange_n(&hz_page_of(p)->tag, &tag, HZ_TAG_NONE, false,
@@ -251,13 +256,13 @@ static void *move_run(struct hz_run *r, size_t n)
 		hz_copy(to->base, r->base, hz_min(old, n));
 		hz_store(&hz_page_of(r->base)->tag, HZ_TAG_NONE);
 		run_drop(r);
-		return to->base;
+		return hz_mark_large(to->base, to->bytes);
 	}
 	hz_store(&hz_page_of(r->base)->tag, HZ_TAG_NONE);
 	r->zero = true; /* its pages are gone: what is left reads as zero */
 	hz_run_free(r, 0);
 	hz_add(&hz_large_counts.moved, 1);
-	return to->base;
+	return hz_mark_large(to->base, to->bytes);
 }
 
 /* The lock is held while the kernel moves: the addresses left behind may be
@@ -292,11 +297,12 @@ void *hz_large_resize(void *p, size_t n)
 	hz_heap_enter();
 	struct hz_run *r = run_of(p);
 	if (r) {
-		if (hz_run_resize(r, hz_pages_of(n))) {
+		hz_mark_see_large("realloc", r->base, r->bytes);
+		if (hz_run_resize(r, hz_pages_of(n + HZ_LANE_MARK_BYTES))) {
 			r->bytes = n;
 			hz_add(&hz_large_counts.in_place, 1);
 			hz_pressure_freed();
-			return p;
+			return hz_mark_large(r->base, r->bytes);
 		}
 		return move_run(r, n);
 	}

@@ -42,6 +42,8 @@ static const struct row {
 	  0, 1 },
 	{ "HZ_PRESSURE", "what is asked whether memory is about to be short: list of cgroup, psi, no",
 	  AT(watch), WATCH, 0, 0 },
+	{ "HZ_ZERO", "libhz-secure: blocks up to this size are cleared when freed", AT(zero_bytes),
+	  SIZE, 0, 128 * HZ_KIB },
 	{ "HZ_OBSERVE",
 	  "what reports at exit: list of seg, small, retention, waste, all, full, fork, no",
 	  AT(boxes), BOXES, 0, 0 },
@@ -174,7 +176,8 @@ void hz_option_read(void)
 	if (hz_load_acquire(&done))
 		return;
 	for (size_t i = 0; i < ROWS; i++) {
-		const char *text = secure_getenv(rows[i].name);
+		bool idle = !HZ_LANE_MARK_BYTES && rows[i].value == AT(zero_bytes);
+		const char *text = idle ? NULL : secure_getenv(rows[i].name);
 		if (text)
 			take(&rows[i], text);
 		if (rows[i].kind == BOXES && !hz_option.boxes)

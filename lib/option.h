@@ -43,6 +43,7 @@ struct hz_options {
 	size_t arena_bytes; /* HZ_ARENA_SIZE: address space of the first arena */
 	size_t purger; /* HZ_PURGER: 1 = a thread gives memory back */
 	size_t watch; /* HZ_PRESSURE: set of HZ_WATCH_* */
+	size_t zero_bytes; /* HZ_ZERO: blocks to this size are cleared when freed */
 	size_t boxes; /* HZ_OBSERVE: set of HZ_BOX_*; 0 = silent */
 	size_t contig_pages; /* HZ_SEG_SCAVENGE_MIN_CONTIG_PAGES: seg's candidates */
 	char observe_file[HZ_OBSERVE_PATH_BYTES]; /* HZ_OBSERVE_FILE; empty: stderr */

@@ -13,6 +13,7 @@
  */
 #include "error.h"
 
+#include "mark.h"
 #include "slab.h"
 
 struct line {
@@ -99,4 +100,27 @@ _Noreturn HZ_COLD void hz_die(const char *function, const void *p, const char *r
 	l.text[l.used++] = '\n';
 	hz_os_write(2, l.text, l.used);
 	hz_os_abort();
+}
+
+_Noreturn HZ_COLD void hz_mark_bad(const char *function, const void *p)
+{
+	const struct hz_run *s = hz_run_of(p);
+	if (s && hz_load(&s->state) == HZ_RUN_LARGE)
+		hz_die(function, p, HZ_WHY_OVERFLOW);
+	enum hz_slab_put put = s ? hz_slab_probe(s, p) : HZ_PUT_INTERIOR;
+	if (put == HZ_PUT_INTERIOR)
+		hz_die(function, p, HZ_WHY_INTERIOR);
+	size_t room = s->block_bytes - HZ_LANE_MARK_BYTES;
+	bool again = ~(*hz_mark_at(p, room) ^ hz_mark_of(p, 0)) <= room;
+	hz_die(function, p, again || put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_OVERFLOW);
+}
+
+_Noreturn HZ_COLD void hz_mark_written(const void *p)
+{
+	hz_die("malloc", p, HZ_WHY_WRITTEN);
+}
+
+_Noreturn HZ_COLD void hz_mark_missized(const char *function, const void *p)
+{
+	hz_die(function, p, HZ_WHY_SIZE);
 }

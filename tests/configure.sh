@@ -37,10 +37,10 @@ takes() {
 takes --enable-lanes=lean,scale
 takes --enable-lanes=all --with-arena-size=64G
 
-refuses --enable-lanes=bogus 'valid lanes: all balanced scale lean'
+refuses --enable-lanes=bogus 'valid lanes: all balanced scale lean secure'
 refuses --enable-lanes=balanced,bogus 'unknown lane: bogus'
-refuses --enable-lanes= 'valid lanes: all balanced scale lean'
-refuses --disable-lanes 'valid lanes: all balanced scale lean'
+refuses --enable-lanes= 'valid lanes: all balanced scale lean secure'
+refuses --disable-lanes 'valid lanes: all balanced scale lean secure'
 for size in 12Q 0 -1 '' 1023K 9T 8193G 010M 1.5G 64GB yes G 0x100000 99999999999999999999 999999999999999T; do
 	refuses "--with-arena-size=$size" 'valid forms:.*K, M, G or T'
 done

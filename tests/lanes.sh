@@ -123,8 +123,23 @@ for name in $names; do
 	done
 done
 
+# What lane secure catches, and with its option.
+if [ -x "$abs_builddir/tests/zoo/zoo" ] && [ -f "$libs/libhz-secure.so.0" ]; then
+	for files in expected-secure expected-secure:expected-zero; do
+		case $files in *zero) zero=256 ;; *) zero=0 ;; esac
+		HZ_ZERO=$zero HZ_SO=$libs/libhz-secure.so.0 HZ_ZOO_EXPECTED=$files \
+			"$abs_builddir/tests/zoo/zoo" >"$work/out" 2>&1
+		status=$?
+		! grep -q '^not ok' "$work/out" && grep -q '^1\.\.' "$work/out" && [ $status = 0 ]
+		ok $? "secure: the zoo, $files"
+		grep '^not ok' "$work/out" | note
+	done
+else
+	skip "no lane secure here"
+fi
+
 # doc/tuning.md has each constant with the value it has in each table.
-for lane in balanced scale lean; do
+for lane in balanced scale lean secure; do
 	sed -n 's/^\tHZ_LANE_\([A-Z_]*\) = .*/\1/p' "$abs_srcdir/lib/lane/$lane.h" >"$work/constants"
 	{
 		printf '#include <stdio.h>\n#include "lane/%s.h"\nint main(void)\n{\n' $lane
@@ -133,7 +148,7 @@ for lane in balanced scale lean; do
 	} >"$work/constants.c"
 	$CC -w -iquote "$abs_srcdir/lib" -o "$work/print" "$work/constants.c"
 	"$work/print" | $AWK '
-		$1 ~ /_BYTES$/ { $2 = $2 >= 1048576 ? $2 / 1048576 " MiB" : $2 / 1024 " KiB" }
+		$1 ~ /_BYTES$/ && $2 >= 1024 { $2 = $2 >= 1048576 ? $2 / 1048576 " MiB" : $2 / 1024 " KiB" }
 		{ print }' >"$work/is.$lane"
 	$AWK -F ' *[|] *' -v lane=$lane '
 		$2 == "constant" { for (i = 1; i <= NF; i++) if ($i == lane) column = i }

@@ -24,6 +24,7 @@ END
 cat >"$work/beside" <<'END'
 cgroup 1
 error 1
+mark 2 9
 option 1
 pressure 4 7
 probe 1

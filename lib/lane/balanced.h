@@ -85,6 +85,11 @@ enum {
 	/* Arena sizes below the default, down to which the ladder goes. */
 	HZ_LANE_ARENA_MIN_BYTES = 256 << 10,
 
+	/* Bytes at the end of a block that are not the program's; what was freed
+	 * last is handed out first: lane secure has it otherwise. */
+	HZ_LANE_MARK_BYTES = 0,
+	HZ_LANE_DELAY = 0,
+
 	/* Internal checks: off. */
 	HZ_LANE_CHECK = 0,
 };

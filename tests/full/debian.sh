@@ -44,7 +44,7 @@ if [ "$tap_bad" -ne 0 ]; then
 	ok $? "dpkg-buildpackage, without the tests"
 fi
 is "$(cd "$work/one" && ls ./*.deb | sed 's/_.*//; s|^\./||' | grep -v dbgsym | xargs)" \
-	"hz-tools libhz-dev libhz-lean0 libhz-observe0 libhz-scale0 libhz0" "all six packages"
+	"hz-tools libhz-dev libhz-lean0 libhz-observe0 libhz-scale0 libhz-secure0 libhz0" "all seven packages"
 
 if have lintian; then
 	(cd "$work/one" && lintian -I -E --pedantic ./*.changes) >"$work/out" 2>&1

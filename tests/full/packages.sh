@@ -63,7 +63,7 @@ is "$(inside ldconfig -p | grep -c 'libhz.*\.so\.0 ')" 6 "the loader knows six l
 [ ! -e "$root/etc/ld.so.preload" ]
 ok $? "nothing is turned on"
 is "$(inside dpkg --audit)" "" "dpkg --audit"
-is "$(inside dpkg -V libhz0 libhz-scale0 libhz-lean0 libhz-observe0 libhz-dev hz-tools | grep -v '/usr/share/\(doc\|man\)')" "" \
+is "$(inside dpkg -V libhz0 libhz-scale0 libhz-lean0 libhz-secure0 libhz-observe0 libhz-dev hz-tools | grep -v '/usr/share/\(doc\|man\)')" "" \
 	"dpkg -V"
 for tool in hz-run hz-stat; do
 	inside $tool --help >/dev/null
@@ -83,7 +83,7 @@ is "$(xargs <"$root/etc/ld.so.preload")" '# by hand /usr/$LIB/libhz.so.0' "it is
 is "$(inside dpkg -l 'libhz*' 'hz-*' | grep -c '^ii.*+next1')" 6 "dpkg calls all six upgraded"
 
 # One by one, the one in use last but one: who needs it goes with it.
-inside dpkg -r hz-tools libhz-dev libhz-scale0 libhz-lean0 >"$work/log"
+inside dpkg -r hz-tools libhz-dev libhz-scale0 libhz-lean0 libhz-secure0 >"$work/log"
 ok $? "removal of four"
 # shellcheck disable=SC2016
 is "$(xargs <"$root/etc/ld.so.preload")" '# by hand /usr/$LIB/libhz.so.0' "which leaves it turned on"
@@ -92,7 +92,7 @@ ok $? "removal of the library in use"
 is "$(grep -c -e 'ERROR: ld\.so' "$work/log")" 0 "no program complained meanwhile"
 is "$(cat "$root/etc/ld.so.preload" 2>/dev/null)" "# by hand" "turned off by that, the other line kept"
 rm -f "$root/etc/ld.so.preload"
-inside dpkg -P hz-tools libhz-dev libhz-scale0 libhz-lean0 libhz-observe0 libhz0 >"$work/log"
+inside dpkg -P hz-tools libhz-dev libhz-scale0 libhz-lean0 libhz-secure0 libhz-observe0 libhz0 >"$work/log"
 ok $? "purge of all"
 is "$(inside dpkg -l 'libhz*' 'hz-*' | grep -c '^[a-z][a-z] ')" 0 "dpkg does not know them any more"
 files >"$work/after"
@@ -102,7 +102,7 @@ head -20 "$work/diff" | note
 
 # And back: removed packages that are installed again.
 inside sh -c 'dpkg -i /debs/*.deb && dpkg -r hz-tools libhz-dev libhz0 && dpkg -i /debs/*.deb &&
-	dpkg -P hz-tools libhz-dev libhz-scale0 libhz-lean0 libhz-observe0 libhz0' >"$work/log"
+	dpkg -P hz-tools libhz-dev libhz-scale0 libhz-lean0 libhz-secure0 libhz-observe0 libhz0' >"$work/log"
 ok $? "install, remove, install, purge"
 [ "$tap_bad" -eq 0 ] || tail -5 "$work/log" | note
 

@@ -21,7 +21,7 @@ ok $? "rpmbuild -ba"
 [ "$tap_bad" -eq 0 ] || grep -i -E 'error|warning|\*\*\*|^FAIL' "$work/log" | tail -20 | note
 grep -i -E '^ *(File (not found|listed twice)|Installed \(but unpackaged\))' "$work/log" | note
 is "$(find "$work/top/RPMS" -name '*.rpm' -exec basename {} \; | sed "s/-$version-.*//" | grep -v debug | sort | xargs)" \
-	"hz-tools libhz libhz-devel libhz-lean libhz-observe libhz-scale" "all six packages"
+	"hz-tools libhz libhz-devel libhz-lean libhz-observe libhz-scale libhz-secure" "all seven packages"
 
 mkdir "$work/root"
 find "$work/top/RPMS" -name '*.rpm' | while IFS= read -r rpm; do

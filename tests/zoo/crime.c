@@ -821,6 +821,8 @@ static void overflow(size_t n, size_t bytes, int before)
 	}
 	usable = T_malloc_usable_size(block[15]);
 	p = crime(block[15]);
+	if (before) /* whose block it is that ends there is the allocator's affair */
+		page->named = NULL;
 	if (before)
 		memset(p - bytes, 0x41, bytes);
 	else
