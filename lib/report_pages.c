@@ -20,13 +20,6 @@
 
 #include "os.h"
 
-int hz_report_pagemap(void)
-{
-	long fd = hz_os_ask(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap",
-			    O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
-	return fd < 0 ? -1 : (int)fd;
-}
-
 /* Spelt out, because headers are older than kernels. */
 struct page_region {
 	uint64_t start, end, categories;
@@ -89,6 +82,23 @@ static bool read_entries(int pagemap, uintptr_t at, size_t bytes, unsigned char 
 			resident[i] = !zeros((const uint64_t *)at, page);
 	}
 	return true;
+}
+
+int hz_report_pagemap(void)
+{
+	/* A page that is resident for certain: where this is another machine's
+	 * kernel (qemu-user), or one that says nothing, the words are not of our
+	 * pages. */
+	unsigned char here = 0;
+	uintptr_t at = (uintptr_t)&here & ~(hz_os_page_bytes() - 1);
+	long fd = hz_os_ask(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap",
+			    O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+	if (fd < 0)
+		return -1;
+	if (read_entries((int)fd, at, 1, &here) && here)
+		return (int)fd;
+	hz_os_close((int)fd);
+	return -1;
 }
 
 bool hz_report_resident(int pagemap, const void *p, size_t pages, unsigned char *resident)

@@ -9,6 +9,7 @@
  */
 #include <hz/hz.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
@@ -68,6 +69,18 @@ static int refuse(int nr, int error)
 	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
+/* Whether /proc/self/pagemap is this kernel's and says that a page in use is
+ * present: under qemu-user, and in sandboxes, it may be another's, or empty. */
+static int pagemap_true(void)
+{
+	uint64_t word = 0;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	ssize_t n = pread(fd, &word, sizeof(word), (off_t)((uintptr_t)&word / page * sizeof(word)));
+	close(fd);
+	return n == sizeof(word) && word >> 63;
+}
+
 /* Pages that were only read are the kernel's, not the process's, if `told`. */
 static void check_zero_pages(const char *by, int told)
 {
@@ -95,7 +108,7 @@ static void check_zero_pages(const char *by, int told)
 		block[i] = 1;
 	hz_report_get(&r, sizeof(r));
 	/* The block may begin with pages that were resident already. */
-	ok(r.resident >= before.resident + BYTES - MIB && r.resident < before.resident + BYTES + MIB,
+	ok(r.resident >= before.resident + BYTES - 2 * MIB && r.resident < before.resident + BYTES + MIB,
 	   "%s: once written they are (%lld bytes more)", by,
 	   (long long)(r.resident - before.resident));
 	free(kept);
@@ -173,12 +186,13 @@ int main(void)
 	is_int(hz_report_write(1, 3), -1, "an unknown format is refused");
 
 	malloc_trim(0);
-	check_zero_pages("by the kernel's own search, if it has one", 1);
+	int told = pagemap_true();
+	check_zero_pages("by the kernel's own search, if it has one", told);
 	if (!refuse(SYS_ioctl, ENOTTY)) {
 		tap_skip(8, "seccomp filters are not to be had here");
 		return tap_done();
 	}
-	check_zero_pages("by the words of /proc/self/pagemap", 1);
+	check_zero_pages("by the words of /proc/self/pagemap", told);
 	refuse(SYS_openat, EACCES);
 	check_zero_pages("by mincore", 0);
 	return tap_done();

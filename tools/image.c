@@ -490,10 +490,13 @@ static bool scan_pages(struct image *m, uint64_t at, size_t n, uint8_t *state)
 
 /* An older kernel's word for a page that is of no file and not the process's
  * alone: shared with a forked one, or that of zeros. */
-static bool zero_page(struct image *m, uint64_t at)
+static bool zero_page(struct image *m, uint64_t at, size_t kernel)
 {
 	uint8_t page[PAGE];
-	return image_read(m, at, page, PAGE) && all_zero(page, PAGE);
+	for (at -= at % kernel; kernel; kernel -= PAGE, at += PAGE)
+		if (!image_read(m, at, page, PAGE) || !all_zero(page, PAGE))
+			return false;
+	return true;
 }
 
 bool image_pages(struct image *m, uint64_t at, size_t n, uint8_t *state)
@@ -522,7 +525,7 @@ bool image_pages(struct image *m, uint64_t at, size_t n, uint8_t *state)
 			state[done] = (uint8_t)((entry[i] >> 63 & 1) * PAGE_PRESENT |
 						(entry[i] >> 62 & 1) * PAGE_SWAPPED);
 			if (state[done] & PAGE_PRESENT && !(entry[i] >> 56 & 1) &&
-			    !(entry[i] >> 61 & 1) && zero_page(m, at + done * PAGE))
+			    !(entry[i] >> 61 & 1) && zero_page(m, at + done * PAGE, kernel))
 				state[done] = 0;
 		}
 	}

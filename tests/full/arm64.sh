@@ -49,4 +49,17 @@ for test in api_conformance api_faces api_info api_random fork_basic fork_chain 
 	fi
 done
 
+# Pages of 16 and 64 KiB, as far as an emulation on pages of 4 KiB goes: what libhz makes of the
+# size. A small arena, because the emulator keeps a table of all pages.
+for test in api_faces api_info test_slab test_remote test_observe; do
+	for page in 16384 65536; do
+		timeout 300 "$qemu" -p $page -L $root -E HZ_ARENA_SIZE=256M \
+			-E LD_LIBRARY_PATH="$PWD/.libs" "tests/$test" >"$work/out" 2>&1
+		status=$?
+		[ $status = 0 ] && ! grep -q '^not ok' "$work/out" && grep -q '^ok' "$work/out"
+		ok $? "$test on pages of $((page / 1024)) KiB ($(grep -c '^ok' "$work/out") ok)"
+		grep '^not ok' "$work/out" | head -5 | note
+	done
+done
+
 done_testing
