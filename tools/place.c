@@ -20,7 +20,7 @@ bool place_soname(char to[PLACE_SONAME], const char *lane, bool observe)
 	for (size_t i = 0; i < n; i++)
 		if (!islower((unsigned char)lane[i]))
 			return false;
-	if (!n || n > 32 || !strcmp(lane, TWIN + 1))
+	if (!n || n > 32 || !strcmp(lane, &TWIN[1]))
 		return false;
 	bool plain = !strcmp(lane, "balanced");
 	snprintf(to, PLACE_SONAME, STEM "%s%s%s.so.0", plain ? "" : "-", plain ? "" : lane,
