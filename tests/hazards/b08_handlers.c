@@ -69,7 +69,6 @@ static int waiting(void)
 static int leaping(void)
 {
 	struct itimerval every = { { 0, 500 }, { 0, 500 } }, never = { { 0, 0 }, { 0, 0 } };
-	volatile uint64_t sum = 0;
 	static uint64_t state = 3;
 	leaves = 1;
 	calling = 1;
@@ -80,7 +79,7 @@ static int leaping(void)
 		if (sigsetjmp(out, 1) == 0) {
 			calling = 0;
 			for (int i = 0; i < 20000; i++)
-				sum += (uint64_t)i;
+				(void)opaque((size_t)i);
 		}
 		calling = 1;
 	}

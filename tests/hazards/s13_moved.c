@@ -156,7 +156,7 @@ static void row(int (*body)(void), const char *what, const char *without)
 {
 	int code = how(in_child(body));
 	if (code == 77)
-		tap_skip(1, without);
+		tap_skip(1, "%s", without);
 	else
 		is_int(code, 0, "S13 %s", what);
 }
