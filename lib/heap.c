@@ -381,11 +381,12 @@ void hz_heap_aged(struct hz_heap *own, uint32_t now_ms)
 	}
 }
 
-/* What is due once in a while; the clock is looked at every so many slow
- * paths, and another heap's inbox whose thread seems asleep is drained. */
+/* What is due once in a while; the clock is looked at every so many slow paths, at
+ * each while the heap shrinks, and another heap's inbox whose thread seems asleep is
+ * drained. */
 void hz_heap_tick(struct hz_heap *h)
 {
-	if (likely(++h->slow_paths < HZ_LANE_TICK_SLOW_PATHS))
+	if (likely(++h->slow_paths < HZ_LANE_TICK_SLOW_PATHS && !hz_thin_shrinking(h)))
 		return;
 	h->slow_paths = 0;
 	uint32_t now = hz_pressure_tick();

@@ -12,7 +12,9 @@
  *   freed    a heap's slabs are less than half in use and a quarter less than at
  *            the last look: magazines are emptied too, since a block in one
  *            keeps its page.  A heap that came back within two seconds for
- *            half of what went is left alone until two seconds after that.
+ *            half of what went keeps its pages until they are old, but its
+ *            magazines stay small: with large ones a thread at rest would do
+ *            nothing but hits, and nobody would see how old they are.
  *   aged     in an epoch less than half of the free bytes were taken again
  *   all      hz_purge, malloc_trim, memory refused
  *
@@ -32,6 +34,10 @@ enum {
 	/* Slabs looked at by age at a time: 256 MiB of the largest, so that one slow
 	 * path does not pay for a heap of any size. */
 	BUDGET = 4096,
+	/* Part of what is in use that magazines may have room for while most is free,
+	 * though it is kept because blocks come back for it: with more of it a program
+	 * at rest would never be here again, and keep it for ever. */
+	TRUSTED = 4,
 };
 
 /* All slabs of one class that can give a part-th of their pages; lock held. */
@@ -65,11 +71,16 @@ static bool came_back(const struct hz_thin *t)
 	return t->gone_bytes && t->high_live > t->low_live + t->gone_bytes / 2;
 }
 
+static bool spread(size_t free, size_t live)
+{
+	return unlikely(free > HZ_LANE_THIN_BYTES && free > live);
+}
+
 bool hz_thin_shrinking(const struct hz_heap *h)
 {
 	const struct hz_thin *t = &h->thin;
 	size_t free = hz_load(&t->free_bytes), live = hz_load(&t->slab_bytes) - free;
-	return unlikely(free > HZ_LANE_THIN_BYTES && free > live) && !came_back(t);
+	return spread(free, live) && (!came_back(t) || h->mag_bytes > live / TRUSTED);
 }
 
 void hz_thin_freed(struct hz_heap *h)
@@ -86,11 +97,13 @@ void hz_thin_freed(struct hz_heap *h)
 	uint32_t now = (uint32_t)hz_os_now_ms();
 	if (now - t->thin_ms > 2 * HZ_LANE_AGE_MS)
 		t->gone_bytes = 0;
-	if (!hz_thin_shrinking(h))
+	if (!spread(free, live))
+		return;
+	hz_mag_shrink_all(h);
+	if (came_back(t))
 		return;
 	t->thin_ms = now;
 	t->low_live = t->high_live = live;
-	hz_mag_shrink_all(h);
 	size_t pages = thin(h, WORTH, SIZE_MAX);
 	t->gone_bytes += pages << HZ_PAGE_SHIFT;
 	if (!pages) { /* nothing to give, or refused: as good as come back */

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * burst_rest - a program that comes back for what it freed, and then rests.
+ *
+ * Two bursts within two seconds, 40 MiB of blocks to 1 KiB each, freed in random
+ * order, teach the library that this memory is used again, so it is kept.  Then the
+ * program goes on with little: it replaces a few of its 5 MiB now and then, which its
+ * magazines may serve for ever without anything of the library being run that
+ * could look at the clock.  Resident memory must come down all the same.
+ */
+#include <time.h>
+
+#include "probe.h"
+
+enum { SET = 16000, MORE = 10 * SET, BURSTS = 3, PAUSE_US = 2000, AT_ONCE = 300, PAUSES = 5000 };
+
+static unsigned char *set[SET], *more[MORE];
+static uint64_t state = 7;
+static long damaged;
+
+static unsigned char *new_block(void)
+{
+	size_t least = (size_t)16 << random_to(&state, 6), n = least + random_to(&state, least);
+	unsigned char *p = malloc(n);
+	if (!p)
+		tap_bail("no memory");
+	memset(p, (int)n, n);
+	p[0] = p[n - 1] = 7;
+	return p;
+}
+
+static void drop(unsigned char *p)
+{
+	damaged += p[0] != 7;
+	free(p);
+}
+
+static void burst(void)
+{
+	for (size_t i = 0; i < MORE; i++)
+		more[i] = new_block();
+	for (size_t i = MORE; i > 0; i--) {
+		size_t j = random_to(&state, i);
+		drop(more[j]);
+		more[j] = more[i - 1];
+	}
+}
+
+int main(void)
+{
+	long start, full = 0, rest = 0;
+	int pauses = 0;
+	watchdog(300);
+	memset(more, 0, sizeof(more));
+	memset(set, 0, sizeof(set));
+	start = rss_exact_bytes();
+	for (size_t i = 0; i < SET; i++)
+		set[i] = new_block();
+	long live = rss_exact_bytes() - start;
+	for (int i = 0; i < BURSTS; i++) {
+		burst();
+		if (rss_exact_bytes() - start > full)
+			full = rss_exact_bytes() - start;
+	}
+	/* However slow the machine is: only if it never falls it takes all of them. */
+	for (; pauses < PAUSES; pauses++) {
+		usleep(PAUSE_US);
+		for (int k = 0; k < AT_ONCE; k++) {
+			size_t i = random_to(&state, SET);
+			drop(set[i]);
+			set[i] = new_block();
+		}
+		if (pauses % 100 == 0 && (rest = rss_exact_bytes() - start) < 3 * live)
+			break;
+	}
+	diag("%ld KiB for the set, %ld after a burst, %ld after %d pauses", live / 1024, full / 1024,
+	     rest / 1024, pauses);
+	is_at_most(rest / 1024, 3 * live / 1024, "KiB resident while the program rests");
+	is_int(damaged, 0, "no block changed");
+	return tap_done();
+}
