@@ -470,9 +470,12 @@ def machine():
             ("thp", first_match("/sys/kernel/mm/transparent_hugepage/enabled",
                                 r"\[(\w+)\]")),
             ("loadavg", " ".join("%.2f" % x for x in os.getloadavg()))]
-    commit = subprocess.run(["git", "-C", TOP, "rev-parse", "--short", "HEAD"],
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    rows.append(("commit", commit.stdout.decode().strip() or "?"))
+    commit = ""
+    if have("git"):
+        commit = subprocess.run(["git", "-C", TOP, "rev-parse", "--short", "HEAD"],
+                                stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL).stdout.decode().strip()
+    rows.append(("commit", commit or "?"))
     return rows
 
 
