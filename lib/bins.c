@@ -43,7 +43,8 @@ static struct {
 	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked by next */
 	uint32_t spare[HZ_ARENAS_MAX]; /* how many */
 	struct hz_run *stock[HZ_STOCK_RUN_PAGES + 1]; /* by pages, linked by next */
-	size_t stock_pages; /* counted as dirty */
+	uint32_t count[HZ_STOCK_RUN_PAGES + 1]; /* runs in each */
+	uint32_t low[HZ_STOCK_RUN_PAGES + 1]; /* fewest since the last look by age */
 } bins;
 
 static unsigned bin_of(size_t pages)
@@ -228,16 +229,28 @@ void hz_bins_cut(struct hz_run *r, size_t pages, enum hz_run_state state)
 
 /* Stock. */
 
+/* More than this joins the bins. */
+static size_t stock_most(void)
+{
+	return hz_max(HZ_LANE_STOCK_BYTES >> HZ_PAGE_SHIFT,
+		      hz_run_counts.used_pages >> HZ_LANE_STOCK_SHIFT);
+}
+
+static void stock_count(size_t pages, uint32_t more)
+{
+	bins.count[pages] += more;
+	bins.low[pages] = (uint32_t)hz_min(bins.low[pages], bins.count[pages]);
+	hz_bump(&hz_run_counts.stock_pages, (size_t)(int32_t)more * pages);
+	hz_bump(&hz_run_counts.dirty_pages, (size_t)(int32_t)more * pages);
+}
+
 bool hz_bins_stock_add(struct hz_run *r, size_t pages)
 {
-	size_t most = hz_max(HZ_LANE_STOCK_BYTES >> HZ_PAGE_SHIFT,
-			     hz_run_counts.used_pages >> HZ_LANE_STOCK_SHIFT);
-	if (pages > HZ_STOCK_RUN_PAGES || bins.stock_pages + pages > most)
+	if (pages > HZ_STOCK_RUN_PAGES || hz_run_counts.stock_pages + pages > stock_most())
 		return false;
 	r->next = bins.stock[pages];
 	bins.stock[pages] = r;
-	bins.stock_pages += pages;
-	hz_bump(&hz_run_counts.dirty_pages, pages);
+	stock_count(pages, 1);
 	return true;
 }
 
@@ -246,21 +259,48 @@ struct hz_run *hz_bins_stock_take(size_t pages)
 	struct hz_run *r = bins.stock[pages];
 	if (r) {
 		bins.stock[pages] = r->next;
-		bins.stock_pages -= pages;
-		hz_bump(&hz_run_counts.dirty_pages, -pages);
+		stock_count(pages, -1u);
 	}
 	return r;
+}
+
+/* Joins what is behind the newest `keep` runs of so many pages into the bins. */
+static void stock_cut(size_t pages, uint32_t keep)
+{
+	struct hz_run **link = &bins.stock[pages];
+	while (keep--)
+		link = &(*link)->next;
+	struct hz_run *r = *link;
+	*link = NULL;
+	for (struct hz_run *next; r; r = next) {
+		next = r->next;
+		stock_count(pages, -1u);
+		hz_bins_put_back(r, HZ_RUN_DIRTY);
+	}
 }
 
 /* Everything in stock joins the bins; whether there was anything. */
 bool hz_bins_stock_clear(void)
 {
-	if (!bins.stock_pages)
+	if (!hz_run_counts.stock_pages)
 		return false;
 	for (size_t n = 1; n <= HZ_STOCK_RUN_PAGES; n++)
-		for (struct hz_run *r; (r = hz_bins_stock_take(n));)
-			hz_bins_put_back(r, HZ_RUN_DIRTY);
+		stock_cut(n, 0);
 	return true;
+}
+
+void hz_bins_stock_aged(void)
+{
+	for (size_t n = 1; n <= HZ_STOCK_RUN_PAGES; n++) {
+		stock_cut(n, bins.count[n] - bins.low[n]);
+		bins.low[n] = bins.count[n];
+	}
+}
+
+void hz_bins_stock_trim(void)
+{
+	if (hz_run_counts.stock_pages > stock_most())
+		hz_bins_stock_clear();
 }
 
 static struct hz_run *best_in(struct hz_run *r, size_t pages)
@@ -365,9 +405,10 @@ void hz_bins_reset(void)
 			bins.full[k][w] = 0;
 	}
 	bins.oldest = bins.newest = NULL;
-	for (int n = 0; n <= HZ_STOCK_RUN_PAGES; n++)
+	for (int n = 0; n <= HZ_STOCK_RUN_PAGES; n++) {
 		bins.stock[n] = NULL;
-	bins.stock_pages = 0;
+		bins.count[n] = bins.low[n] = 0;
+	}
 	for (int i = 0; i < HZ_ARENAS_MAX; i++) {
 		bins.records[i] = NULL; /* may be mid-change: left behind */
 		bins.spare[i] = 0;
@@ -418,9 +459,11 @@ void hz_run_check(void)
 	for (struct hz_run *older = NULL, *r = bins.oldest; r; older = r, r = r->newer, queued++)
 		hz_assert(r->state == HZ_RUN_DIRTY && !r->stuck && r->older == older &&
 			  (r->newer || r == bins.newest));
-	for (size_t n = 0; n <= HZ_STOCK_RUN_PAGES; n++)
-		for (struct hz_run *r = bins.stock[n]; r; r = r->next, stock += n)
+	for (size_t n = 0, k = 0; n <= HZ_STOCK_RUN_PAGES; n++, k = 0) {
+		for (struct hz_run *r = bins.stock[n]; r; r = r->next, stock += n, k++)
 			hz_assert(r->state == HZ_RUN_BUSY && hz_run_pages(r) == n);
+		hz_assert(k == bins.count[n] && bins.low[n] <= k);
+	}
 	for (uint32_t i = 0, n; i < hz_arenas_count; i++) {
 		n = bins.spare[i];
 		for (struct hz_run *r = bins.records[i]; r; r = r->next, n--)
@@ -430,7 +473,7 @@ void hz_run_check(void)
 	/* Who the walk meets is in its list, and nobody else is. */
 	hz_assert(runs[HZ_KIND_DIRTY] == seen.runs[HZ_RUN_DIRTY]);
 	hz_assert(runs[HZ_KIND_CLEAN] == seen.runs[HZ_RUN_CLEAN]);
-	hz_assert(queued + stuck == runs[HZ_KIND_DIRTY] && stock == bins.stock_pages);
+	hz_assert(queued + stuck == runs[HZ_KIND_DIRTY] && stock == hz_run_counts.stock_pages);
 	hz_assert(hz_run_counts.dirty_pages == pages[HZ_KIND_DIRTY] + stock);
 	hz_assert(hz_run_counts.clean_pages == pages[HZ_KIND_CLEAN]);
 	/* BUSY is in stock, or a slab being opened, which is counted as used, or

@@ -75,6 +75,10 @@ struct hz_run *hz_bins_find_joined(size_t pages);
 bool hz_bins_stock_add(struct hz_run *r, size_t pages);
 struct hz_run *hz_bins_stock_take(size_t pages);
 bool hz_bins_stock_clear(void);
+/* Into the bins: what nobody took since the last such call; all of it if it is
+ * more than may be. */
+void hz_bins_stock_aged(void);
+void hz_bins_stock_trim(void);
 
 /* All lists empty, before a rebuild. */
 void hz_bins_reset(void);

@@ -8,7 +8,7 @@
  *   purge    oldest dirty runs, to clean
  *
  * Stock (bins.h) is bounded and joins the bins before the heap would grow
- * beyond its recent peak, with each purge, and when nothing else is left.
+ * beyond its recent peak, by age, and when nothing else is left.
  *
  * Invariants: see run.h.  The lock is dropped while the kernel purges; the run
  * is BUSY then and belongs to the purger.  Who may call: see run.h.
@@ -232,13 +232,17 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 {
 	size_t purged = 0;
 	hz_lock(&hz_arena_lock);
-	hz_bins_stock_clear();
+	if (!keep_pages)
+		hz_bins_stock_clear();
+	else if (before_ms)
+		hz_bins_stock_aged();
+	hz_bins_stock_trim();
 	for (;;) {
 		struct hz_run *r = hz_bins_oldest();
 		if (!r)
 			break;
 		bool old = before_ms && (int32_t)(before_ms - r->freed_ms) > 0;
-		if (!old && hz_run_counts.dirty_pages <= keep_pages)
+		if (!old && hz_run_loose() <= keep_pages)
 			break;
 		if (!hz_bins_ready(hz_run_arena(r)))
 			break;
@@ -328,7 +332,7 @@ void hz_run_rebuild(void)
 {
 	hz_bins_reset(); /* what was in stock is BUSY and found by the walk */
 	hz_run_counts.used_pages = hz_run_counts.large_pages = 0;
-	hz_run_counts.dirty_pages = hz_run_counts.clean_pages = 0;
+	hz_run_counts.dirty_pages = hz_run_counts.clean_pages = hz_run_counts.stock_pages = 0;
 	hz_run_walk(rebuild_mark, NULL);
 	hz_run_walk(rebuild_free, NULL);
 }

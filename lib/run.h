@@ -117,15 +117,17 @@ void hz_run_free_list(struct hz_run *list);
 /* Makes a large run longer or shorter in place; false when the pages behind
  * it are not free.  Takes hz_arena_lock. */
 bool hz_run_resize(struct hz_run *r, size_t pages);
-/* Purges oldest dirty runs while more than `keep` pages are dirty, and those
- * freed before `before_ms` (0: none).  Returns pages given back.  Takes and
- * drops hz_arena_lock; no lock is held while the kernel works. */
+/* Purges oldest dirty runs while more than `keep` pages are dirty beside stock,
+ * and those freed before `before_ms` (0: none; else stock ages, too); with
+ * nothing to keep all of stock.  Returns pages given back.  Takes and drops
+ * hz_arena_lock; no lock is held while the kernel works. */
 size_t hz_run_purge(size_t keep_pages, uint32_t before_ms);
 
 /* Pages by state; arena lock writes, anyone reads. */
 struct hz_run_counts {
 	size_t used_pages; /* slab and large */
-	size_t dirty_pages;
+	size_t dirty_pages; /* with stock */
+	size_t stock_pages; /* former slabs kept whole */
 	size_t clean_pages;
 	size_t large_pages;
 	size_t peak_pages; /* recent peak of used_pages, decays by pressure.c */
@@ -134,6 +136,12 @@ struct hz_run_counts {
 	size_t now_ms; /* last time anybody looked at the clock */
 };
 extern struct hz_run_counts hz_run_counts;
+
+/* Dirty pages that wait for any use. */
+static inline size_t hz_run_loose(void)
+{
+	return hz_load(&hz_run_counts.dirty_pages) - hz_load(&hz_run_counts.stock_pages);
+}
 
 /* Makes bins and queue anew from the run records, in a child whose parent was
  * inside them.  Arena lock held. */

@@ -17,6 +17,12 @@
 #include "pressure.h"
 #include "probe.h"
 
+/* Words of the bitmap that this slab's blocks need; others say nothing. */
+static size_t words_of(const struct hz_run *s)
+{
+	return (s->blocks + 63u) / 64;
+}
+
 struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 {
 	const struct hz_class *k = &hz_classes[c];
@@ -31,7 +37,7 @@ struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 	s->purged = 0;
 	s->class_no = (uint8_t)c;
 	s->shelf = HZ_SHELF_NONE;
-	for (size_t i = 0; i < sizeof(s->bits) / sizeof(*s->bits); i++)
+	for (size_t i = 0; i < words_of(s); i++)
 		s->bits[i] = 0;
 	hz_slab_retag(s, owner);
 	hz_store_release(&s->state, HZ_RUN_SLAB);
@@ -39,10 +45,16 @@ struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 	return s;
 }
 
+/* Where a block may start: of a slab that is one block only its first page. */
+static size_t tagged_pages(const struct hz_run *s)
+{
+	return s->blocks == 1 ? 1 : hz_run_pages(s);
+}
+
 static void tag_pages(const struct hz_run *s, uint32_t tag)
 {
 	const struct hz_arena *a = hz_run_arena(s);
-	size_t first = hz_run_first(s), pages = hz_run_pages(s);
+	size_t first = hz_run_first(s), pages = tagged_pages(s);
 	for (size_t i = 0; i < pages; i++)
 		hz_store(&hz_arena_page(a, first + i)->tag, tag);
 }
@@ -218,7 +230,7 @@ bool hz_slab_repair(struct hz_run *s)
 	    hz_run_pages(s) != k->pages)
 		return false;
 	unsigned n = 0;
-	for (size_t i = 0; i < sizeof(s->bits) / sizeof(*s->bits); i++)
+	for (size_t i = 0; i < words_of(s); i++)
 		n += (unsigned)__builtin_popcountll(s->bits[i]);
 	s->nfree = (uint16_t)n;
 	s->shelf = HZ_SHELF_NONE;
@@ -229,7 +241,7 @@ bool hz_slab_repair(struct hz_run *s)
 void hz_slab_check(const struct hz_run *s)
 {
 	unsigned n = 0;
-	for (size_t i = 0; i < sizeof(s->bits) / sizeof(*s->bits); i++)
+	for (size_t i = 0; i < words_of(s); i++)
 		n += (unsigned)__builtin_popcountll(s->bits[i]);
 	hz_assert(s->state == HZ_RUN_SLAB);
 	hz_assert(n == s->nfree && s->nfree <= s->carved && s->carved <= s->blocks);
@@ -240,7 +252,9 @@ void hz_slab_check(const struct hz_run *s)
 	for (size_t i = 0; i < hz_run_pages(s); i++) {
 		const struct hz_page *page = hz_arena_page(a, hz_run_first(s) + i);
 		hz_assert(page->run == s->number);
-		hz_assert(page->tag == (s->owner | hz_offset_of_class(s->class_no)));
+		hz_assert(page->tag == (i >= tagged_pages(s)
+						? (uint32_t)HZ_TAG_NONE
+						: s->owner | hz_offset_of_class(s->class_no)));
 	}
 	(void)a;
 	(void)n;

@@ -243,7 +243,7 @@ static void thinned(long arg)
 				hzw_free(block[i]);
 		/* Twenty blocks are left, of 230 pages: all but a few went. */
 		all_whole();
-		NEED(round || hz_os_counts.purge_bytes > purged + N * BYTES / 2);
+		NEED_AT(round || hz_os_counts.purge_bytes > purged + N * BYTES / 2, hz_run_counts.stock_pages);
 		hz_heap_thin_all();
 		unsigned named = 0;
 		for (size_t i = 0; i < N; i += 400) {

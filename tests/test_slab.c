@@ -261,7 +261,7 @@ static void repair(long arg)
 		m.s->nfree = (uint16_t)(m.s->nfree + 1 - 2 * (m.s->nfree & 1));
 		m.s->shelf = 2;
 		m.s->next = m.s->prev = (void *)1;
-		for (size_t i = 0; i < hz_run_pages(m.s); i++)
+		for (size_t i = 0; i < (m.blocks == 1 ? 1 : hz_run_pages(m.s)); i++)
 			hz_page_of(m.s->base + i * HZ_PAGE)->tag = (uint32_t)OWNER_B;
 		NEED_AT(hz_slab_repair(m.s) && m.s->shelf == HZ_SHELF_NONE, c);
 		same(&m);

@@ -64,8 +64,8 @@ enum {
 	/* Former slabs kept whole in lists by length whatever the heap's size,
 	 * and their part of the heap.  Random replacement of blocks to 128 KiB
 	 * swings by about that. */
-	HZ_LANE_STOCK_BYTES = 1 << 20,
-	HZ_LANE_STOCK_SHIFT = 3,
+	HZ_LANE_STOCK_BYTES = 256 << 10,
+	HZ_LANE_STOCK_SHIFT = 1,
 
 	/* Dirty pages kept whatever the heap's size: what a small program may
 	 * waste.  Swings of the heap are covered by its recent peak. */
