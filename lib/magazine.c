@@ -59,6 +59,14 @@ static unsigned rounds_max(unsigned c)
 				   HZ_LANE_MAG_CLASS_BYTES / hz_classes[c].bytes));
 }
 
+/* Blocks moved when class c's magazine is empty or full.  Where each costs a
+ * slab, a quarter: as rarely again as half of it, for half of the work. */
+static size_t portion(const struct hz_heap *h, unsigned c)
+{
+	size_t rounds = h->rounds[c];
+	return hz_classes[c].blocks == 1 ? (rounds + 3) / 4 : hz_min((rounds + 1) / 2, PORTION);
+}
+
 /* Magazine arrays: metadata, free ones by size. */
 
 static struct {
@@ -315,14 +323,7 @@ void hz_mag_flush_all(struct hz_heap *h)
 static void fill_whole(struct hz_heap *h, unsigned c, size_t want)
 {
 	void **a = h->array[c];
-	size_t most = hz_max(HZ_LANE_MAG_AHEAD_BYTES / hz_classes[c].bytes, 1), got = 0;
-	while (got < want && got < most) {
-		struct hz_run *s = hz_slab_open(h->tag, c);
-		if (!s)
-			break;
-		hz_slab_take(s, &a[1 + got], 1);
-		got++;
-	}
+	size_t got = hz_slab_open_whole(h->tag, c, a + 1, want);
 	hz_bump(&h->counts.opened, got);
 	hz_bump(&h->counts.taken, got);
 	h->tls->mag[c].top = a + got;
@@ -420,11 +421,10 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 	}
 	struct hz_heap *late[HZ_ADOPT_LOOKS + 1];
 	late[0] = NULL;
-	size_t want = hz_min((h->rounds[c] + 1u) / 2, PORTION);
 	if (hz_classes[c].blocks == 1)
-		fill_whole(h, c, want);
+		fill_whole(h, c, portion(h, c));
 	else
-		fill(h, c, want, late);
+		fill(h, c, portion(h, c), late);
 	p = pop(m);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
@@ -473,7 +473,7 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 			hz_mag_free_direct(p);
 			return;
 		}
-		flush(h, c, hz_min((h->rounds[c] + 1u) / 2, PORTION));
+		flush(h, c, portion(h, c));
 		hz_pressure_freed();
 		hz_thin_freed(h);
 	}

@@ -94,20 +94,42 @@ static void used_more(size_t pages, bool fresh)
 	peak_seen();
 }
 
+/* At most n former slabs, linked; base and page entries are as they were. */
+static struct hz_run *from_stock(size_t pages, size_t n, size_t *got)
+{
+	struct hz_run *list = NULL, *r;
+	for (*got = 0; *got < n && (r = hz_bins_stock_take(pages)); ++*got) {
+		r->zero = false;
+		r->next = list;
+		list = r;
+	}
+	if (*got) {
+		used_more(*got * pages, false);
+		hz_bump(&hz_run_counts.reused, *got - 1);
+		hz_bump(&hz_run_counts.stock, *got);
+	}
+	return list;
+}
+
+struct hz_run *hz_run_stock(size_t pages, size_t *n)
+{
+	hz_lock(&hz_arena_lock);
+	struct hz_run *list = from_stock(pages, *n, n);
+	leave();
+	return list;
+}
+
 struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 {
-	size_t want = pages + align - 1;
+	size_t want = pages + align - 1, got = 0;
 	if (want > UINT32_MAX)
 		return NULL;
 	hz_lock(&hz_arena_lock);
 	struct hz_run *r = NULL;
 	if (state == HZ_RUN_SLAB && align == 1 && pages <= HZ_STOCK_RUN_PAGES)
-		r = hz_bins_stock_take(pages);
-	if (r) { /* base and page entries are as the last slab had them */
-		used_more(pages, false);
-		hz_bump(&hz_run_counts.stock, 1);
+		r = from_stock(pages, 1, &got);
+	if (r) {
 		leave();
-		r->zero = false;
 		return r;
 	}
 	r = find_any(want);

@@ -109,6 +109,9 @@ static inline struct hz_run *hz_run_of(const void *p)
  * clean ones before new ones.  NULL when arenas and kernel have no more.
  * Takes hz_arena_lock.  hz_run_alloc never purges; the caller may. */
 struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state);
+/* At most *n former slabs of so many pages, kept whole, as BUSY slabs linked by
+ * next; *n is set to their number.  Takes hz_arena_lock. */
+struct hz_run *hz_run_stock(size_t pages, size_t *n);
 /* Frees a slab or large run whose tags are cleared; of a run that came clean,
  * pages from `touched` on were never written.  Takes hz_arena_lock. */
 void hz_run_free(struct hz_run *r, size_t touched);

@@ -23,16 +23,14 @@ static size_t words_of(const struct hz_run *s)
 	return (s->blocks + 63u) / 64;
 }
 
-struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
+/* A run becomes a slab; `carved` of its blocks are handed out. */
+static void set_up(struct hz_run *s, uint32_t owner, unsigned c, uint16_t carved)
 {
 	const struct hz_class *k = &hz_classes[c];
-	struct hz_run *s = hz_pressure_run(k->pages, 1, HZ_RUN_SLAB);
-	if (!s)
-		return NULL;
 	s->block_bytes = k->bytes;
 	s->reciprocal = k->reciprocal;
 	s->blocks = k->blocks;
-	s->carved = 0;
+	s->carved = carved;
 	s->nfree = 0;
 	s->purged = 0;
 	s->class_no = (uint8_t)c;
@@ -42,7 +40,30 @@ struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 	hz_slab_retag(s, owner);
 	hz_store_release(&s->state, HZ_RUN_SLAB);
 	HZ_PROBE1(segment_open, c);
+}
+
+struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
+{
+	struct hz_run *s = hz_pressure_run(hz_classes[c].pages, 1, HZ_RUN_SLAB);
+	if (s)
+		set_up(s, owner, c, 0);
 	return s;
+}
+
+size_t hz_slab_open_whole(uint32_t owner, unsigned c, void **out, size_t n)
+{
+	size_t got = n;
+	struct hz_run *s = hz_run_stock(hz_classes[c].pages, &got);
+	if (!s && (s = hz_pressure_run(hz_classes[c].pages, 1, HZ_RUN_SLAB))) {
+		s->next = NULL;
+		got = 1;
+	}
+	for (struct hz_run *next; s; s = next) {
+		next = s->next;
+		set_up(s, owner, c, 1);
+		*out++ = s->base;
+	}
+	return got;
 }
 
 /* Where a block may start: of a slab that is one block only its first page. */

@@ -32,6 +32,9 @@ struct hz_shelf {
 /* A new slab of the class for the owner (tag with class bits 0), on no shelf
  * yet; NULL without memory. */
 struct hz_run *hz_slab_open(uint32_t owner, unsigned c);
+/* At most n slabs of a class of one block each, their blocks in out: former slabs
+ * if there are any, else one.  Returns how many; 0 without memory. */
+size_t hz_slab_open_whole(uint32_t owner, unsigned c, void **out, size_t n);
 /* Gives empty slabs' pages back to the arena: a list linked by next. */
 void hz_slab_close(struct hz_run *list);
 /* Makes another owner's slab, taken off its shelf, the given one's. */
