@@ -38,6 +38,10 @@ enum {
 	 * though it is kept because blocks come back for it: with more of it a program
 	 * at rest would never be here again, and keep it for ever. */
 	TRUSTED = 4,
+	/* So many threads share what one may leave unlooked at: sleeping ones cannot be
+	 * asked, so that all of them hold little must be seen to by each. */
+	THREADS = 4,
+	LEAST_BYTES = 64 << 10,
 };
 
 /* All slabs of one class that can give a part-th of their pages; lock held. */
@@ -65,6 +69,12 @@ static size_t thin(struct hz_heap *h, unsigned part, size_t budget)
 	return pages;
 }
 
+/* Free bytes of one heap not worth a look: less the more threads there are. */
+static size_t least_bytes(void)
+{
+	return hz_max(HZ_LANE_THIN_BYTES / (1 + hz_heap_live() / THREADS), LEAST_BYTES);
+}
+
 /* Whether blocks came back, within two seconds, for half of what went. */
 static bool came_back(const struct hz_thin *t)
 {
@@ -73,7 +83,7 @@ static bool came_back(const struct hz_thin *t)
 
 static bool spread(size_t free, size_t live)
 {
-	return unlikely(free > HZ_LANE_THIN_BYTES && free > live);
+	return unlikely(free > live && free > least_bytes());
 }
 
 bool hz_thin_shrinking(const struct hz_heap *h)
@@ -87,7 +97,7 @@ void hz_thin_freed(struct hz_heap *h)
 {
 	struct hz_thin *t = &h->thin;
 	size_t free = hz_load(&t->free_bytes), live = hz_load(&t->slab_bytes) - free;
-	if (likely(free < HZ_LANE_THIN_BYTES || free < live)) {
+	if (likely(free < live || free < least_bytes())) {
 		t->seen_live = live;
 		t->high_live = hz_max(t->high_live, live);
 	}
@@ -116,7 +126,7 @@ void hz_thin_freed(struct hz_heap *h)
 void hz_thin_aged(struct hz_heap *h, uint32_t now_ms)
 {
 	struct hz_thin *t = &h->thin;
-	if (hz_load(&t->free_bytes) < HZ_LANE_THIN_BYTES ||
+	if (hz_load(&t->free_bytes) < least_bytes() ||
 	    now_ms - hz_load(&t->aged_ms) < HZ_LANE_AGE_MS || !hz_trylock(&h->lock))
 		return;
 	bool quiet = t->reused_bytes < t->free_bytes / 2;
