@@ -34,6 +34,12 @@ enum {
 	/* Rounds to which a magazine grows while its heap shrinks: each block in it
 	 * may keep a page. */
 	SHRINKING = 63,
+	/* A thread's share at which there are many: 32 of them, in a heap below 256
+	 * MiB.  Then it may always have this much beside the first magazines of all
+	 * classes, which are 256 KiB. */
+	CROWD_BYTES = 1 << 20,
+	CROWD_LEAST = 64 << 10,
+	CROWD_START = 256 << 10,
 	/* Blocks given to other owners between two unlocks. */
 	STRAYS = 32,
 };
@@ -47,10 +53,28 @@ static unsigned rounds_below(size_t n)
 	return r;
 }
 
+/* With many threads most of them sleep, and those cannot be asked for what they
+ * hold: magazines begin smaller, and grow only with what their thread uses. */
+static bool crowded(void)
+{
+	return hz_pressure_share() <= CROWD_BYTES;
+}
+
+static size_t share_of(const struct hz_heap *h)
+{
+	size_t share = hz_pressure_share();
+	if (likely(share > CROWD_BYTES))
+		return share;
+	size_t out = hz_load(&h->thin.slab_bytes) - hz_load(&h->thin.free_bytes);
+	size_t live = out > h->mag_bytes ? out - h->mag_bytes : 0;
+	return hz_min(share, hz_max(live / 2, CROWD_LEAST));
+}
+
 static unsigned rounds_start(unsigned c)
 {
-	return rounds_below(hz_min(HZ_LANE_MAG_ROUNDS_START,
-				   HZ_LANE_MAG_START_BYTES / hz_classes[c].bytes));
+	unsigned less = crowded();
+	return rounds_below(hz_min(HZ_LANE_MAG_ROUNDS_START >> less,
+				   (HZ_LANE_MAG_START_BYTES >> 2 * less) / hz_classes[c].bytes));
 }
 
 static unsigned rounds_max(unsigned c)
@@ -144,7 +168,7 @@ static bool resize(struct hz_heap *h, unsigned c, unsigned rounds)
 static bool may_grow(const struct hz_heap *h, unsigned c)
 {
 	size_t more = ((size_t)h->rounds[c] + 1) * hz_classes[c].bytes;
-	return h->rounds[c] < rounds_max(c) && h->mag_bytes + more <= hz_pressure_share();
+	return h->rounds[c] < rounds_max(c) && h->mag_bytes + more <= share_of(h);
 }
 
 /* Room for more blocks of class c, if there may be any. */
@@ -474,6 +498,8 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 			return;
 		}
 		flush(h, c, portion(h, c));
+		if (unlikely(crowded() && h->mag_bytes > share_of(h) + CROWD_START))
+			hz_mag_shrink_all(h);
 		hz_pressure_freed();
 		hz_thin_freed(h);
 	}
