@@ -47,20 +47,26 @@ HZ_NOINLINE void *hz_malloc_slow(size_t n)
 	return likely(p) ? p : no_memory();
 }
 
-/* The hit path, for every function that allocates.  `asked` is what the
- * program wants of the n bytes. */
-static inline void *alloc_for(size_t n, size_t asked)
+/* The hit path, for every function that allocates: NULL if it is none.  `asked` is
+ * what the program wants of the n bytes. */
+static inline void *take(size_t n, size_t asked)
 {
 	if (unlikely(n >= hz_glance(hz_hot.small_limit)))
-		return hz_waste_got(hz_malloc_slow(n), asked, n);
+		return NULL;
 	uint32_t offset = hz_class_offset[(n + HZ_LANE_MARK_BYTES + 15) >> 4];
 	struct hz_mag HZ_THREAD *m = hz_mag_at(offset);
 	void **top = m->top;
 	void *p = *top;
 	if (unlikely(!p))
-		return hz_waste_got(hz_malloc_slow(n), asked, n);
+		return NULL;
 	m->top = top - 1;
-	return hz_waste_got(hz_mark_out(p, offset, asked), asked, n);
+	return hz_mark_out(p, offset, asked);
+}
+
+static inline void *alloc_for(size_t n, size_t asked)
+{
+	void *p = take(n, asked);
+	return hz_waste_got(likely(p) ? p : hz_malloc_slow(n), asked, n);
 }
 
 static inline void *alloc(size_t n)
@@ -181,20 +187,31 @@ static inline size_t usable_or_die(const void *p, const char *function)
 	return n;
 }
 
+/* All that malloc_usable_size says, and the mark; hz_zero rounds up to a step. */
+static inline void *cleared(void *p, size_t n)
+{
+	size_t m = n + HZ_LANE_MARK_BYTES;
+	hz_zero(p, m - 1 < HZ_CLASS_LINEAR_MAX ? m : hz_classes[hz_class_of_size(m)].bytes);
+	return hz_waste_got(hz_mark_out(p, hz_class_offset[(m + 15) >> 4], n), n, n);
+}
+
+static HZ_NOINLINE void *calloc_slow(size_t n)
+{
+	if (n > HZ_MARK_SMALL) {
+		void *p = n <= PTRDIFF_MAX ? hz_large_alloc(n, 1, true) : NULL;
+		return p ? p : no_memory();
+	}
+	void *p = hz_malloc_slow(n);
+	return p ? cleared(p, n) : NULL;
+}
+
 HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 {
 	size_t n;
 	if (unlikely(__builtin_mul_overflow(count, each, &n)))
 		return no_memory();
-	if (unlikely(n > HZ_MARK_SMALL)) {
-		void *p = n <= PTRDIFF_MAX ? hz_large_alloc(n, 1, true) : NULL;
-		return p ? p : no_memory();
-	}
-	void *p = alloc(n);
-	size_t m = n + HZ_LANE_MARK_BYTES;
-	if (likely(p)) /* all that malloc_usable_size says; hz_zero rounds up to a step */
-		hz_zero(p, m - 1 < HZ_CLASS_LINEAR_MAX ? m : hz_classes[hz_class_of_size(m)].bytes);
-	return likely(p) ? hz_mark_out(p, hz_class_offset[(m + 15) >> 4], n) : p;
+	void *p = take(n, n);
+	return likely(p) ? cleared(p, n) : calloc_slow(n);
 }
 
 /* A large block, or none at all, to n bytes. */

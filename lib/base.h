@@ -105,10 +105,14 @@ static inline void hz_zero(void *to, size_t n)
 		return;
 	}
 #endif
-	for (; end - at >= 4; at += 4)
+	if (end - at <= 4) { /* one to four steps, some of them twice */
+		ptrdiff_t half = (end - at) >> 1;
+		at[0] = at[half] = end[-1 - half] = end[-1] = (hz_v16){ 0 };
+		return;
+	}
+	for (; at < end - 4; at += 4)
 		at[0] = at[1] = at[2] = at[3] = (hz_v16){ 0 };
-	for (; at < end; at++)
-		*at = (hz_v16){ 0 };
+	end[-4] = end[-3] = end[-2] = end[-1] = (hz_v16){ 0 };
 }
 
 static inline void hz_copy(void *to, const void *from, size_t n)
@@ -122,12 +126,19 @@ static inline void hz_copy(void *to, const void *from, size_t n)
 		return;
 	}
 #endif
-	for (; end - at >= 4; at += 4, src += 4) {
+	const hz_v16 *last = src + (end - at);
+	if (end - at <= 4) {
+		ptrdiff_t half = (end - at) >> 1;
+		hz_v16 a = src[0], b = src[half], c = last[-1 - half], d = last[-1];
+		at[0] = a, at[half] = b, end[-1 - half] = c, end[-1] = d;
+		return;
+	}
+	for (; at < end - 4; at += 4, src += 4) {
 		hz_v16 a = src[0], b = src[1], c = src[2], d = src[3];
 		at[0] = a, at[1] = b, at[2] = c, at[3] = d;
 	}
-	while (at < end)
-		*at++ = *src++;
+	hz_v16 a = last[-4], b = last[-3], c = last[-2], d = last[-1];
+	end[-4] = a, end[-3] = b, end[-2] = c, end[-1] = d;
 }
 
 /* Moves n words down in memory (to < from); the ranges may overlap. */
