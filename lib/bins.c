@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bins.c - free runs: where they wait and how they are joined and cut.
+ * hz_bins.c - free runs: where they wait and how they are joined and cut.
  *
  *   of[kind][b]     b < 64: runs of exactly b+1 pages
  *                   else:   four bins per doubling, best of the first few
@@ -25,40 +25,15 @@
 #include "bins.h"
 
 enum {
-	EXACT = 64, /* bins of one size */
-	BINS = EXACT + 4 * 26, /* up to 2^32 pages */
-	WORDS = (BINS + 63) / 64,
 	/* Runs looked at in a bin of several sizes: best fit in practice. */
 	SCAN = 16,
 	/* Of joined runs the dirty part has at least half a MiB. */
-	JOIN_BIN = EXACT + 4 * 1,
+	JOIN_BIN = HZ_BINS_EXACT + 4 * 1,
 	/* Records set aside before a change: a cut leaves at most two. */
 	SPARE = 3,
 };
 
-static struct {
-	struct hz_run *of[HZ_KINDS][BINS];
-	uint64_t full[HZ_KINDS][WORDS]; /* bit: bin not empty */
-	struct hz_run *oldest, *newest; /* purge queue */
-	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked by next */
-	uint32_t spare[HZ_ARENAS_MAX]; /* how many */
-	struct hz_run *stock[HZ_STOCK_RUN_PAGES + 1]; /* by pages, linked by next */
-	uint32_t count[HZ_STOCK_RUN_PAGES + 1]; /* runs in each */
-	uint32_t low[HZ_STOCK_RUN_PAGES + 1]; /* fewest since the last look by age */
-} bins;
-
-static unsigned bin_of(size_t pages)
-{
-	if (pages <= EXACT)
-		return (unsigned)pages - 1;
-	unsigned log = 63 - (unsigned)__builtin_clzll(pages); /* >= 6 */
-	return EXACT + (log - 6) * 4 + (unsigned)((pages >> (log - 2)) & 3);
-}
-
-static enum hz_run_kind kind_of(const struct hz_run *r)
-{
-	return hz_load(&r->state) == HZ_RUN_DIRTY ? HZ_KIND_DIRTY : HZ_KIND_CLEAN;
-}
+struct hz_bins hz_bins;
 
 static size_t *count_of(uint8_t state)
 {
@@ -70,17 +45,17 @@ static size_t *count_of(uint8_t state)
 
 bool hz_bins_ready(struct hz_arena *a)
 {
-	if (bins.spare[a->number] >= SPARE)
+	if (hz_bins.spare[a->number] >= SPARE)
 		return true;
 	return hz_arena_runs_ready(a, SPARE, sizeof(struct hz_run));
 }
 
 struct hz_run *hz_bins_record_new(struct hz_arena *a)
 {
-	struct hz_run *r = bins.records[a->number];
+	struct hz_run *r = hz_bins.records[a->number];
 	if (r) {
-		bins.records[a->number] = r->next;
-		bins.spare[a->number]--;
+		hz_bins.records[a->number] = r->next;
+		hz_bins.spare[a->number]--;
 		return r;
 	}
 	r = (struct hz_run *)a->runs_next;
@@ -94,39 +69,39 @@ void hz_bins_record_drop(struct hz_run *r)
 {
 	hz_store(&r->state, HZ_RUN_UNUSED);
 	hz_run_set_span(r, 0, 0);
-	r->next = bins.records[r->arena];
-	bins.records[r->arena] = r;
-	bins.spare[r->arena]++;
+	r->next = hz_bins.records[r->arena];
+	hz_bins.records[r->arena] = r;
+	hz_bins.spare[r->arena]++;
 }
 
 /* Bins and queue. */
 
 void hz_bins_add(struct hz_run *r)
 {
-	enum hz_run_kind k = kind_of(r);
-	unsigned b = bin_of(hz_run_pages(r));
-	struct hz_run *head = bins.of[k][b];
+	enum hz_run_kind k = hz_kind_of(r);
+	unsigned b = hz_bin_of(hz_run_pages(r));
+	struct hz_run *head = hz_bins.of[k][b];
 	r->prev = NULL;
 	r->next = head;
 	if (head)
 		head->prev = r;
-	bins.of[k][b] = r;
-	bins.full[k][b / 64] |= 1ULL << b % 64;
+	hz_bins.of[k][b] = r;
+	hz_bins.full[k][b / 64] |= 1ULL << b % 64;
 	hz_bump(count_of(r->state), hz_run_pages(r));
 }
 
 static void bin_remove(struct hz_run *r)
 {
-	enum hz_run_kind k = kind_of(r);
-	unsigned b = bin_of(hz_run_pages(r));
+	enum hz_run_kind k = hz_kind_of(r);
+	unsigned b = hz_bin_of(hz_run_pages(r));
 	if (r->prev)
 		r->prev->next = r->next;
 	else
-		bins.of[k][b] = r->next;
+		hz_bins.of[k][b] = r->next;
 	if (r->next)
 		r->next->prev = r->prev;
-	if (!bins.of[k][b])
-		bins.full[k][b / 64] &= ~(1ULL << b % 64);
+	if (!hz_bins.of[k][b])
+		hz_bins.full[k][b / 64] &= ~(1ULL << b % 64);
 	hz_bump(count_of(r->state), -(size_t)hz_run_pages(r));
 }
 
@@ -135,12 +110,12 @@ void hz_bins_enqueue(struct hz_run *r, uint32_t when)
 	r->freed_ms = when;
 	r->stuck = false;
 	r->newer = NULL;
-	r->older = bins.newest;
-	if (bins.newest)
-		bins.newest->newer = r;
+	r->older = hz_bins.newest;
+	if (hz_bins.newest)
+		hz_bins.newest->newer = r;
 	else
-		bins.oldest = r;
-	bins.newest = r;
+		hz_bins.oldest = r;
+	hz_bins.newest = r;
 }
 
 static void queue_remove(struct hz_run *r)
@@ -150,11 +125,11 @@ static void queue_remove(struct hz_run *r)
 	if (r->older)
 		r->older->newer = r->newer;
 	else
-		bins.oldest = r->newer;
+		hz_bins.oldest = r->newer;
 	if (r->newer)
 		r->newer->older = r->older;
 	else
-		bins.newest = r->older;
+		hz_bins.newest = r->older;
 }
 
 void hz_bins_unlink(struct hz_run *r)
@@ -229,7 +204,7 @@ void hz_bins_cut(struct hz_run *r, size_t pages, enum hz_run_state state)
 
 /* Stock. */
 
-/* More than this joins the bins. */
+/* More than this joins the hz_bins. */
 static size_t stock_most(void)
 {
 	return hz_max(HZ_LANE_STOCK_BYTES >> HZ_PAGE_SHIFT,
@@ -238,8 +213,8 @@ static size_t stock_most(void)
 
 static void stock_count(size_t pages, uint32_t more)
 {
-	bins.count[pages] += more;
-	bins.low[pages] = (uint32_t)hz_min(bins.low[pages], bins.count[pages]);
+	hz_bins.count[pages] += more;
+	hz_bins.low[pages] = (uint32_t)hz_min(hz_bins.low[pages], hz_bins.count[pages]);
 	hz_bump(&hz_run_counts.stock_pages, (size_t)(int32_t)more * pages);
 	hz_bump(&hz_run_counts.dirty_pages, (size_t)(int32_t)more * pages);
 }
@@ -248,26 +223,26 @@ bool hz_bins_stock_add(struct hz_run *r, size_t pages)
 {
 	if (pages > HZ_STOCK_RUN_PAGES || hz_run_counts.stock_pages + pages > stock_most())
 		return false;
-	r->next = bins.stock[pages];
-	bins.stock[pages] = r;
+	r->next = hz_bins.stock[pages];
+	hz_bins.stock[pages] = r;
 	stock_count(pages, 1);
 	return true;
 }
 
 struct hz_run *hz_bins_stock_take(size_t pages)
 {
-	struct hz_run *r = bins.stock[pages];
+	struct hz_run *r = hz_bins.stock[pages];
 	if (r) {
-		bins.stock[pages] = r->next;
+		hz_bins.stock[pages] = r->next;
 		stock_count(pages, -1u);
 	}
 	return r;
 }
 
-/* Joins what is behind the newest `keep` runs of so many pages into the bins. */
+/* Joins what is behind the newest `keep` runs of so many pages into the hz_bins. */
 static void stock_cut(size_t pages, uint32_t keep)
 {
-	struct hz_run **link = &bins.stock[pages];
+	struct hz_run **link = &hz_bins.stock[pages];
 	while (keep--)
 		link = &(*link)->next;
 	struct hz_run *r = *link;
@@ -292,8 +267,8 @@ bool hz_bins_stock_clear(void)
 void hz_bins_stock_aged(void)
 {
 	for (size_t n = 1; n <= HZ_STOCK_RUN_PAGES; n++) {
-		stock_cut(n, bins.count[n] - bins.low[n]);
-		bins.low[n] = bins.count[n];
+		stock_cut(n, hz_bins.count[n] - hz_bins.low[n]);
+		hz_bins.low[n] = hz_bins.count[n];
 	}
 }
 
@@ -316,19 +291,19 @@ static struct hz_run *best_in(struct hz_run *r, size_t pages)
 
 struct hz_run *hz_bins_find(enum hz_run_kind k, size_t pages)
 {
-	unsigned b = bin_of(pages);
-	if (b >= EXACT) {
-		struct hz_run *r = best_in(bins.of[k][b], pages);
+	unsigned b = hz_bin_of(pages);
+	if (b >= HZ_BINS_EXACT) {
+		struct hz_run *r = best_in(hz_bins.of[k][b], pages);
 		if (r)
 			return r;
 		b++;
 	}
-	for (unsigned w = b / 64; w < WORDS; w++) {
-		uint64_t bits = bins.full[k][w];
+	for (unsigned w = b / 64; w < HZ_BINS_WORDS; w++) {
+		uint64_t bits = hz_bins.full[k][w];
 		if (w == b / 64)
 			bits &= ~0ULL << b % 64;
 		if (bits)
-			return best_in(bins.of[k][w * 64 + (unsigned)__builtin_ctzll(bits)],
+			return best_in(hz_bins.of[k][w * 64 + (unsigned)__builtin_ctzll(bits)],
 				       pages);
 	}
 	return NULL;
@@ -340,8 +315,8 @@ struct hz_run *hz_bins_find(enum hz_run_kind k, size_t pages)
 struct hz_run *hz_bins_find_joined(size_t pages)
 {
 	struct hz_run *best = NULL;
-	for (unsigned b = bin_of(pages) + 1; b-- > JOIN_BIN;) {
-		struct hz_run *r = bins.of[HZ_KIND_DIRTY][b];
+	for (unsigned b = hz_bin_of(pages) + 1; b-- > JOIN_BIN;) {
+		struct hz_run *r = hz_bins.of[HZ_KIND_DIRTY][b];
 		for (int i = 0; r && i < SCAN; i++, r = r->next) {
 			struct hz_arena *a = hz_run_arena(r);
 			size_t first = hz_run_first(r), have = hz_run_pages(r);
@@ -380,7 +355,7 @@ struct hz_run *hz_bins_find_joined(size_t pages)
 
 struct hz_run *hz_bins_oldest(void)
 {
-	return bins.oldest;
+	return hz_bins.oldest;
 }
 
 void hz_bins_enqueue_oldest(struct hz_run *r, uint32_t when)
@@ -388,99 +363,29 @@ void hz_bins_enqueue_oldest(struct hz_run *r, uint32_t when)
 	r->freed_ms = when;
 	r->stuck = false;
 	r->older = NULL;
-	r->newer = bins.oldest;
-	if (bins.oldest)
-		bins.oldest->older = r;
+	r->newer = hz_bins.oldest;
+	if (hz_bins.oldest)
+		hz_bins.oldest->older = r;
 	else
-		bins.newest = r;
-	bins.oldest = r;
+		hz_bins.newest = r;
+	hz_bins.oldest = r;
 }
 
 void hz_bins_reset(void)
 {
 	for (int k = 0; k < HZ_KINDS; k++) {
-		for (int b = 0; b < BINS; b++)
-			bins.of[k][b] = NULL;
-		for (int w = 0; w < WORDS; w++)
-			bins.full[k][w] = 0;
+		for (int b = 0; b < HZ_BINS; b++)
+			hz_bins.of[k][b] = NULL;
+		for (int w = 0; w < HZ_BINS_WORDS; w++)
+			hz_bins.full[k][w] = 0;
 	}
-	bins.oldest = bins.newest = NULL;
+	hz_bins.oldest = hz_bins.newest = NULL;
 	for (int n = 0; n <= HZ_STOCK_RUN_PAGES; n++) {
-		bins.stock[n] = NULL;
-		bins.count[n] = bins.low[n] = 0;
+		hz_bins.stock[n] = NULL;
+		hz_bins.count[n] = hz_bins.low[n] = 0;
 	}
 	for (int i = 0; i < HZ_ARENAS_MAX; i++) {
-		bins.records[i] = NULL; /* may be mid-change: left behind */
-		bins.spare[i] = 0;
+		hz_bins.records[i] = NULL; /* may be mid-change: left behind */
+		hz_bins.spare[i] = 0;
 	}
-}
-
-/* White-box lane: what the walk meets, and what the lists hold. */
-
-struct seen {
-	size_t pages[HZ_RUN_LARGE + 1]; /* by state */
-	size_t runs[HZ_RUN_LARGE + 1];
-};
-
-static bool see(struct hz_run *r, void *arg)
-{
-	struct seen *seen = arg;
-	struct hz_arena *a = hz_run_arena(r);
-	size_t first = hz_run_first(r), pages = hz_run_pages(r);
-	struct hz_run *next = hz_bins_behind(a, first + pages);
-	hz_assert(r == hz_run_record(a, r->number) && r->state <= HZ_RUN_LARGE);
-	bool stuck = next && next->state == HZ_RUN_DIRTY && (next->stuck || r->stuck);
-	hz_assert(!hz_bins_is_free(r) || !next || next->state != r->state || stuck);
-	hz_assert(hz_arena_page(a, first + pages - 1)->run == r->number);
-	seen->pages[r->state] += pages;
-	seen->runs[r->state]++;
-	return true;
-}
-
-void hz_run_check(void)
-{
-	struct seen seen = { 0 };
-	size_t runs[HZ_KINDS] = { 0 }, pages[HZ_KINDS] = { 0 }, stuck = 0, queued = 0, stock = 0;
-	hz_run_walk(see, &seen);
-	for (unsigned i = 0; i < HZ_KINDS * BINS; i++) {
-		enum hz_run_kind k = i / BINS;
-		unsigned b = i % BINS;
-		struct hz_run *prev = NULL, *r = bins.of[k][b];
-		hz_assert((bins.full[k][b / 64] >> b % 64 & 1) == (r != NULL));
-		for (; r; prev = r, r = r->next) {
-			hz_assert(hz_bins_is_free(r) && kind_of(r) == k && r->prev == prev);
-			hz_assert(bin_of(hz_run_pages(r)) == b);
-			hz_assert(hz_bins_behind(hz_run_arena(r), hz_run_first(r)) == r);
-			runs[k]++;
-			pages[k] += hz_run_pages(r);
-			stuck += k == HZ_KIND_DIRTY && r->stuck;
-		}
-	}
-	for (struct hz_run *older = NULL, *r = bins.oldest; r; older = r, r = r->newer, queued++)
-		hz_assert(r->state == HZ_RUN_DIRTY && !r->stuck && r->older == older &&
-			  (r->newer || r == bins.newest));
-	for (size_t n = 0, k = 0; n <= HZ_STOCK_RUN_PAGES; n++, k = 0) {
-		for (struct hz_run *r = bins.stock[n]; r; r = r->next, stock += n, k++)
-			hz_assert(r->state == HZ_RUN_BUSY && hz_run_pages(r) == n);
-		hz_assert(k == bins.count[n] && bins.low[n] <= k);
-	}
-	for (uint32_t i = 0, n; i < hz_arenas_count; i++) {
-		n = bins.spare[i];
-		for (struct hz_run *r = bins.records[i]; r; r = r->next, n--)
-			hz_assert(r->state == HZ_RUN_UNUSED && !r->span && r->arena == i);
-		hz_assert(n == 0);
-	}
-	/* Who the walk meets is in its list, and nobody else is. */
-	hz_assert(runs[HZ_KIND_DIRTY] == seen.runs[HZ_RUN_DIRTY]);
-	hz_assert(runs[HZ_KIND_CLEAN] == seen.runs[HZ_RUN_CLEAN]);
-	hz_assert(queued + stuck == runs[HZ_KIND_DIRTY] && stock == hz_run_counts.stock_pages);
-	hz_assert(hz_run_counts.dirty_pages == pages[HZ_KIND_DIRTY] + stock);
-	hz_assert(hz_run_counts.clean_pages == pages[HZ_KIND_CLEAN]);
-	/* BUSY is in stock, or a slab being opened, which is counted as used, or
-	 * a run being purged, which is not counted. */
-	size_t used = seen.pages[HZ_RUN_SLAB] + seen.pages[HZ_RUN_LARGE];
-	size_t busy = seen.pages[HZ_RUN_BUSY] - stock;
-	hz_assert(stock <= seen.pages[HZ_RUN_BUSY]);
-	hz_assert(used <= hz_run_counts.used_pages && hz_run_counts.used_pages <= used + busy);
-	hz_assert(hz_run_counts.large_pages == seen.pages[HZ_RUN_LARGE]);
 }

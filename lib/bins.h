@@ -20,6 +20,37 @@ enum {
 	HZ_STOCK_RUN_PAGES = 32,
 };
 
+enum {
+	HZ_BINS_EXACT = 64, /* bins of one size */
+	HZ_BINS = HZ_BINS_EXACT + 4 * 26, /* up to 2^32 pages */
+	HZ_BINS_WORDS = (HZ_BINS + 63) / 64,
+};
+
+/* All of it is the arena lock's. */
+extern struct hz_bins {
+	struct hz_run *of[HZ_KINDS][HZ_BINS];
+	uint64_t full[HZ_KINDS][HZ_BINS_WORDS]; /* bit: bin not empty */
+	struct hz_run *oldest, *newest; /* purge queue */
+	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked by next */
+	uint32_t spare[HZ_ARENAS_MAX]; /* how many */
+	struct hz_run *stock[HZ_STOCK_RUN_PAGES + 1]; /* by pages, linked by next */
+	uint32_t count[HZ_STOCK_RUN_PAGES + 1]; /* runs in each */
+	uint32_t low[HZ_STOCK_RUN_PAGES + 1]; /* fewest since the last look by age */
+} hz_bins;
+
+static inline unsigned hz_bin_of(size_t pages)
+{
+	if (pages <= HZ_BINS_EXACT)
+		return (unsigned)pages - 1;
+	unsigned log = 63 - (unsigned)__builtin_clzll(pages); /* >= 6 */
+	return HZ_BINS_EXACT + (log - 6) * 4 + (unsigned)((pages >> (log - 2)) & 3);
+}
+
+static inline enum hz_run_kind hz_kind_of(const struct hz_run *r)
+{
+	return hz_load(&r->state) == HZ_RUN_DIRTY ? HZ_KIND_DIRTY : HZ_KIND_CLEAN;
+}
+
 static inline void hz_run_set_span(struct hz_run *r, size_t first, size_t pages)
 {
 	hz_store(&r->span, (uint64_t)pages << 32 | (uint32_t)first);

@@ -551,49 +551,10 @@ bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg)
 	return true;
 }
 
-static void add_block(void *p, uint32_t c, void *arg)
-{
-	size_t *sum = arg; /* bytes, blocks */
-	(void)p;
-	sum[0] += hz_classes[c].bytes;
-	sum[1]++;
-}
-
-size_t hz_heap_magazine_bytes(struct hz_heap *h, size_t *blocks)
-{
-	size_t sum[2] = { 0 };
-	hz_heap_magazines(h, add_block, sum);
-	*blocks += sum[1];
-	return sum[0];
-}
-
 enum hz_slab_put hz_heap_probe(const void *p)
 {
 	struct hz_run *s = hz_run_of(p);
 	if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
 		return HZ_PUT_INTERIOR;
 	return hz_slab_probe(s, p);
-}
-
-void hz_heap_check(struct hz_heap *h)
-{
-	for (unsigned c = 0; c < HZ_CLASSES; c++) {
-		void **a = h->array[c];
-		if (a && h->tls && h->state == HZ_HEAP_LIVE) {
-			struct hz_mag *m = &h->tls->mag[c];
-			hz_assert(a[0] == NULL && m->top >= a && m->top <= m->limit);
-			hz_assert(m->limit == a + h->rounds[c]);
-			for (void **p = a + 1; p <= m->top; p++)
-				hz_assert(hz_heap_probe(*p) == HZ_PUT_OK);
-		}
-	}
-	hz_lock(&h->lock);
-	for (unsigned c = 0; c < HZ_CLASSES; c++)
-		for (int l = 0; l < HZ_SHELF_LISTS; l++)
-			for (struct hz_run *s = h->shelf[c].list[l]; s; s = s->next) {
-				hz_assert(s->owner == h->tag && s->class_no == c);
-				hz_assert(hz_slab_spare(s) > 0 && s->shelf == l);
-				hz_slab_check(s);
-			}
-	hz_unlock(&h->lock);
 }

@@ -204,8 +204,6 @@ extern struct hz_heap *const *const hz_heap_list;
  * those of some instant each. */
 typedef void hz_block_fn(void *p, uint32_t class_no, void *arg);
 bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg);
-/* Bytes and blocks the magazines of one heap hold; takes its lock. */
-size_t hz_heap_magazine_bytes(struct hz_heap *h, size_t *blocks);
 /* Threads with a heap, now. */
 uint32_t hz_heap_live(void);
 /* Sleeps, for ms at most, or until no thread has one any more; whether any has. */

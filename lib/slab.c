@@ -258,25 +258,3 @@ bool hz_slab_repair(struct hz_run *s)
 	hz_slab_retag(s, s->owner);
 	return n <= s->carved;
 }
-
-void hz_slab_check(const struct hz_run *s)
-{
-	unsigned n = 0;
-	for (size_t i = 0; i < words_of(s); i++)
-		n += (unsigned)__builtin_popcountll(s->bits[i]);
-	hz_assert(s->state == HZ_RUN_SLAB);
-	hz_assert(n == s->nfree && s->nfree <= s->carved && s->carved <= s->blocks);
-	hz_assert((size_t)s->blocks * s->block_bytes <= (size_t)hz_run_pages(s) * HZ_PAGE);
-	for (unsigned i = s->carved; i < s->blocks; i++)
-		hz_assert(!(s->bits[i / 64] >> i % 64 & 1));
-	const struct hz_arena *a = hz_run_arena(s);
-	for (size_t i = 0; i < hz_run_pages(s); i++) {
-		const struct hz_page *page = hz_arena_page(a, hz_run_first(s) + i);
-		hz_assert(page->run == s->number);
-		hz_assert(page->tag == (i >= tagged_pages(s)
-						? (uint32_t)HZ_TAG_NONE
-						: s->owner | hz_offset_of_class(s->class_no)));
-	}
-	(void)a;
-	(void)n;
-}
