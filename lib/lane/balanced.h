@@ -62,8 +62,8 @@ enum {
 	HZ_LANE_RECORD_PAGES = 4,
 
 	/* Former slabs kept whole in lists by length whatever the heap's size,
-	 * and their part of the heap.  Random replacement of blocks to 128 KiB
-	 * swings by about that. */
+	 * and their part, 2^-n, of the heap.  By so much the sums by length of blocks
+	 * to 128 KiB replaced at random swing; beyond the peak nothing is kept. */
 	HZ_LANE_STOCK_BYTES = 256 << 10,
 	HZ_LANE_STOCK_SHIFT = 1,
 
