@@ -16,14 +16,11 @@
 #include "os.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -307,76 +304,7 @@ void hz_lock_wait(struct hz_lock *lock, uint32_t me)
 	}
 }
 
-/* For reports: fstat, openat, close, readlinkat, and what they ask themselves. */
-
-bool hz_os_file_id(int fd, uint64_t id[2])
-{
-	struct stat st;
-	if (failed(call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0)))
-		return false;
-	id[0] = st.st_dev; /* NOLINT: the kernel wrote it */
-	id[1] = st.st_ino;
-	return true;
-}
-
-int hz_os_append(const char *path)
-{
-	long fd = call(SYS_openat, AT_FDCWD, (long)path,
-		       O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0600, 0,
-		       0);
-	return failed(fd) ? -1 : (int)fd;
-}
-
-void hz_os_close(int fd)
-{
-	call(SYS_close, fd, 0, 0, 0, 0, 0);
-}
-
-/* For the options HZ_PRESSURE and HZ_PURGER. */
-
-long hz_os_read_file(const char *path, char *text, size_t n)
-{
-	long fd = call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0, 0, 0);
-	if (failed(fd))
-		return -1;
-	long got = call(SYS_read, fd, (long)text, (long)n - 1, 0, 0, 0);
-	hz_os_close((int)fd);
-	text[failed(got) ? 0 : got] = 0;
-	return failed(got) ? -1 : got;
-}
-
-void hz_os_name_thread(const char *name)
-{
-	call(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0, 0);
-}
-
-void hz_os_block_signals(uint64_t *was)
-{
-	/* 32 and 33 are how libc cancels threads and changes their users. */
-	uint64_t all = ~(3ULL << 31);
-	call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)was, sizeof(all), 0, 0);
-}
-
-void hz_os_set_signals(const uint64_t *mask)
-{
-	call(SYS_rt_sigprocmask, SIG_SETMASK, (long)mask, 0, sizeof(*mask), 0, 0);
-}
-
-void hz_os_program(char *name, size_t n)
-{
-	char path[1024];
-	long got = call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)path,
-			sizeof(path), 0, 0);
-	long end = failed(got) ? 0 : got, from = end;
-	while (from > 0 && path[from - 1] != '/')
-		from--;
-	size_t used = 0;
-	for (; from < end && used + 1 < n; from++)
-		name[used++] = path[from]; /* NOLINT: the kernel wrote it */
-	if (!used)
-		name[used++] = '-';
-	name[used] = 0;
-}
+/* For reports, and for options that ask the kernel for more: report_os.c. */
 
 const char *hz_os_exec_name(void)
 {

@@ -18,7 +18,7 @@ slab
 remote
 heap magazine handover thin
 large
-report report_crash report_pages report_rss observe root
+report report_crash report_os report_pages report_rss observe root
 api cxx info deepbind
 END
 cat >"$work/beside" <<'END'
