@@ -189,7 +189,21 @@ def headline(tree):
                                                         lost[0][0],
                                                         lost[0][2])
                       if lost else ""))
-    return out or ["%s is not among the allocators of this run." % FOCUS]
+    out = out or ["%s is not among the allocators of this run." % FOCUS]
+    return out + crowded(tree)
+
+
+def crowded(tree):
+    """How much of the machine others had: a quarter of a processor moves a
+    median by more than allocators differ."""
+    other = [c[0] for _, _, cells in tree.rows("other")
+             for c in cells.values()]
+    if not other:
+        return []
+    mean = sum(other) / len(other)
+    return ["Others used %.2f processors meanwhile%s" % (
+        mean, "." if mean < 0.25 else ": trust processor time and memory, "
+        "and no time that is not far apart.")]
 
 
 def occupancy(tree):

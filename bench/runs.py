@@ -105,7 +105,7 @@ def note(row, name, r):
         row.bad[name] = "%s %d" % (r["status"], times)
     if r["status"] in ("ok", "invalid"):
         for m in ("time", "cpu", "rss_kb", "post_kb", "minflt",
-                  "ops_per_sec"):
+                  "ops_per_sec", "other"):
             row.add(m, name, r.get(m))
 
 

@@ -88,6 +88,8 @@ ok $? "the comparer runs"
 is "$(cut -f 1-4 cmp/raw.tsv | head -n 2 | tail -n 1)" "$(printf 'tiny\tsys\t0\tok')" "and writes its raw figures"
 python3 "$bench/report.py" html full >/dev/null && grep -q '<svg' full/REPORT.html
 ok $? "a tree of results becomes a page"
+grep -q 'Others used [0-9.]* processors meanwhile' full/REPORT.html
+ok $? "which says how much of the machine others had"
 ! grep -q -E 'src=|href=|url\(' full/REPORT.html
-ok $? "which refers to nothing outside itself"
+ok $? "and refers to nothing outside itself"
 done_testing
