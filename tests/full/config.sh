@@ -14,9 +14,11 @@ clang-all      clang check
 gcc-balanced   gcc   check --enable-lanes=balanced
 gcc-scale      gcc   check --enable-lanes=scale
 gcc-lean       gcc   check --enable-lanes=lean
+gcc-secure     gcc   check --enable-lanes=secure
 clang-balanced clang build --enable-lanes=balanced
 clang-scale    clang build --enable-lanes=scale
 clang-lean     clang build --enable-lanes=lean
+clang-secure   clang build --enable-lanes=secure
 gcc-silent     gcc   check --disable-observe
 clang-silent   clang build --disable-observe
 gcc-prefix     gcc   check --with-prefix=hz_
