@@ -25,9 +25,14 @@ $CC -D_GNU_SOURCE -DHZ_TEST_PREFIX=hz_ -I"$abs_srcdir/tests" -I"$abs_srcdir/incl
 ok $? "the stress program builds"
 note <"$work/log"
 
-TSAN_OPTIONS="exitcode=66" LD_LIBRARY_PATH=$work/build/.libs \
-	"$work/stress" >"$work/log" 2>&1
-ok $? "the stress program finds nothing wrong"
+# Alone, and beside the thread of HZ_PURGER and what HZ_PRESSURE asks the kernel.
+for options in '' 'HZ_PURGER=1 HZ_PRESSURE=cgroup,psi'; do
+	# shellcheck disable=SC2086  # a list of words
+	env $options TSAN_OPTIONS="exitcode=66" LD_LIBRARY_PATH="$work/build/.libs" \
+		"$work/stress" >"$work/log.one" 2>&1
+	ok $? "the stress program finds nothing wrong${options:+, $options}"
+	cat "$work/log.one" >>"$work/log"
+done
 ! grep -q -e 'WARNING: ThreadSanitizer' -e 'runtime error:' "$work/log"
 ok $? "no report of the sanitizer"
 if [ "$tap_bad" -ne 0 ]; then
