@@ -54,7 +54,7 @@ static void *purge(void *arg)
 			hz_pressure_relieve();
 		hz_heap_aged(NULL, hz_pressure_tick());
 		bool idle = hz_load(&hz_pressure_counts.purged_pages) == before;
-		rest = idle ? (uint32_t)hz_min(rest * 2, REST_MS) : HZ_LANE_AGE_MS;
+		rest = !idle ? HZ_LANE_AGE_MS : rest < REST_MS / 2 ? rest * 2 : REST_MS;
 	}
 	hz_pressure_relieve();
 	hz_os_set_signals(&purger.mask);
