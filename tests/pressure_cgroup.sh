@@ -60,7 +60,7 @@ watch() {
 
 # dirty -eq|-gt NUMBER: waits until the free pages kept are so many bytes
 dirty() {
-	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 		test "$(figure dirty_bytes)" "$1" "$2" && return 0
 		sleep 0.1
 	done
