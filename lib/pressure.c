@@ -102,6 +102,8 @@ static void over(size_t used, size_t dirty)
 void hz_pressure_freed(void)
 {
 	size_t used = hz_load(&hz_run_counts.used_pages), dirty = hz_run_loose();
+	if (unlikely(hz_load(&pressure.near))) /* former slabs kept whole are free, too */
+		dirty = hz_load(&hz_run_counts.dirty_pages);
 	if (unlikely(dirty > keep_of(used, true)))
 		over(used, dirty);
 	/* Much was freed: the next frees look at the clock, not one in 64. */
