@@ -47,6 +47,15 @@ HZ_NOINLINE void *hz_malloc_slow(size_t n)
 	return likely(p) ? p : no_memory();
 }
 
+/* Its result; of the n bytes the program asked for fewer, to be remembered. */
+static void *slow_for(size_t n, size_t asked)
+{
+	void *p = hz_malloc_slow(n);
+	if (asked != n && n <= HZ_MARK_SMALL && likely(p))
+		hz_mark_out(p, hz_class_offset[(n + HZ_LANE_MARK_BYTES + 15) >> 4], asked);
+	return hz_waste_got(p, asked, n);
+}
+
 /* The hit path, for every function that allocates: NULL if it is none.  `asked` is
  * what the program wants of the n bytes. */
 static inline void *take(size_t n, size_t asked)
@@ -66,7 +75,7 @@ static inline void *take(size_t n, size_t asked)
 static inline void *alloc_for(size_t n, size_t asked)
 {
 	void *p = take(n, asked);
-	return hz_waste_got(likely(p) ? p : hz_malloc_slow(n), asked, n);
+	return likely(p) ? hz_waste_got(p, asked, n) : slow_for(n, asked);
 }
 
 static inline void *alloc(size_t n)

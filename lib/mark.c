@@ -40,10 +40,11 @@ void hz_mark_check_size(const char *function, const void *p, size_t align, size_
 		return;
 	if (tag < HZ_TAG_OWNER_ONE) {
 		have = hz_large_size(p);
-		right = !have || (n <= have && (n > HZ_MARK_SMALL || align > HZ_PAGE));
+		/* realloc leaves room to grow, a mapping of its own has whole pages. */
+		right = !have || (n <= have && (n >= have / 2 || have <= hz_os_page_bytes()));
 	} else if (n > HZ_MARK_SMALL || up > HZ_CLASS_MAX_BYTES || ((uintptr_t)p & (align - 1))) {
 		right = false;
-	} else if (align > 1) {
+	} else if (align > 16) { /* what malloc gives anyway counts as no alignment */
 		right = hz_class_offset[(up + 15) >> 4] == hz_offset_of_tag(tag);
 	} else {
 		/* realloc may have left it in the block of a larger class. */

@@ -19,7 +19,7 @@
  *
  * Invariants: a block that the program has carries its mark; nothing follows from a
  * mark but the end of the process: whether a block is free its slab's bitmap decides.
- * Who may call: api.c and large.c, any thread.  It refuses to repair.
+ * Who may call: api.c, large.c and slab.c, any thread.  It refuses to repair.
  */
 #pragma once
 
@@ -87,6 +87,14 @@ static inline void hz_mark_sized(const char *function, const void *p, size_t ali
 		hz_mark_check_size(function, p, align, n);
 }
 
+/* Block p was never handed out by its slab: what an earlier slab left is no mark. */
+static inline void *hz_mark_fresh(void *p, size_t bytes)
+{
+	if (HZ_LANE_MARK_BYTES && hz_glance(hz_mark.clear_bytes))
+		*hz_mark_at(p, bytes - HZ_LANE_MARK_BYTES) = 0;
+	return p;
+}
+
 /* Small block p goes to the program, which wants n bytes of it; p is returned. */
 static inline void *hz_mark_out(void *p, uint32_t offset, size_t n)
 {
@@ -135,7 +143,8 @@ static inline void hz_mark_copy(void *to, const void *from, size_t n)
 	size_t most = n & ~(size_t)15;
 	if (!HZ_LANE_MARK_BYTES || n - most > 8)
 		most = n;
-	hz_copy(to, from, most);
+	if (!HZ_LANE_MARK_BYTES || most) /* hz_copy does not know how to do nothing */
+		hz_copy(to, from, most);
 	if (HZ_LANE_MARK_BYTES && most < n)
 		*hz_mark_at(to, most) = *hz_mark_at(from, most);
 }

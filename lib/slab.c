@@ -14,6 +14,7 @@
  */
 #include "slab.h"
 
+#include "mark.h"
 #include "pressure.h"
 #include "probe.h"
 
@@ -130,7 +131,7 @@ size_t hz_slab_take(struct hz_run *s, void **out, size_t n)
 	char *p = s->base + (size_t)s->carved * bytes;
 	s->carved = (uint16_t)(s->carved + left);
 	for (; left; p += bytes)
-		out[--left] = p;
+		out[--left] = hz_mark_fresh(p, bytes);
 	for (size_t i = 0; unlikely(s->purged) && i < n; i++)
 		s->purged &= (uint16_t)~pages_of(s, out[i]);
 	return n;

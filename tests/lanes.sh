@@ -134,6 +134,15 @@ if [ -x "$abs_builddir/tests/zoo/zoo" ] && [ -f "$libs/libhz-secure.so.0" ]; the
 		ok $? "secure: the zoo, $files"
 		grep '^not ok' "$work/out" | note
 	done
+	# What is right goes on: sequences of calls against a model, with the sizes told to free.
+	for zero in 0 256; do
+		HZ_ZERO=$zero LD_PRELOAD=$libs/libhz-secure.so.0 "$abs_builddir/tests/fuzz/fuzz_api" \
+			>"$work/out" 2>&1
+		status=$?
+		! grep -q '^not ok' "$work/out" && grep -q '^1\.\.' "$work/out" && [ $status = 0 ]
+		ok $? "secure: tests/fuzz/fuzz_api, HZ_ZERO=$zero"
+		tail -3 "$work/out" | note
+	done
 else
 	skip "no lane secure here"
 fi

@@ -219,6 +219,8 @@ static void make(unsigned i, unsigned how, size_t n, unsigned detail)
 	case 4:
 		p = detail & 1 ? T_valloc(n) : T_pvalloc(n);
 		align = 4096;
+		if (!(detail & 1)) /* whole pages were asked for: free_sized may compare */
+			n = n ? (n + 4095) & ~(size_t)4095 : 4096;
 		break;
 	case 5:
 		p = T_realloc(NULL, n);
