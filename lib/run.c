@@ -8,7 +8,7 @@
  *   purge    oldest dirty runs, to clean
  *
  * Stock (bins.h) is bounded and joins the bins before the heap would grow
- * beyond its recent peak, by age, and when nothing else is left.
+ * beyond its recent peak or by much of it, by age, and when nothing else is left.
  *
  * Invariants: see run.h.  The lock is dropped while the kernel purges; the run
  * is BUSY then and belongs to the purger.  Who may call: see run.h.
@@ -19,6 +19,8 @@
 enum {
 	/* Runs from 1 MiB on are pieced together from dirty and clean parts. */
 	JOIN_PAGES = 256,
+	/* Part of what is used, 2^-n, that stock may be when the heap grows. */
+	GROW_SHIFT = 3,
 };
 
 struct hz_run_counts hz_run_counts;
@@ -80,6 +82,10 @@ static struct hz_run *find_any(size_t pages)
 		r = find_dirty(pages);
 	if (!r)
 		r = hz_bins_find(HZ_KIND_CLEAN, pages);
+	/* Addresses are charged, too: no more of them for what stock is more than a little. */
+	if (!r && hz_run_counts.stock_pages > hz_run_counts.used_pages >> GROW_SHIFT &&
+	    hz_bins_stock_clear())
+		r = find_dirty(pages);
 	if (!r)
 		r = grow_any(pages);
 	if (!r && hz_bins_stock_clear())
