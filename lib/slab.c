@@ -67,16 +67,11 @@ size_t hz_slab_open_whole(uint32_t owner, unsigned c, void **out, size_t n)
 	return got;
 }
 
-/* Where a block may start: of a slab that is one block only its first page. */
-static size_t tagged_pages(const struct hz_run *s)
-{
-	return s->blocks == 1 ? 1 : hz_run_pages(s);
-}
-
+/* The pages where a block may start: of a slab that is one block only the first. */
 static void tag_pages(const struct hz_run *s, uint32_t tag)
 {
 	const struct hz_arena *a = hz_run_arena(s);
-	size_t first = hz_run_first(s), pages = tagged_pages(s);
+	size_t first = hz_run_first(s), pages = s->blocks == 1 ? 1 : hz_run_pages(s);
 	for (size_t i = 0; i < pages; i++)
 		hz_store(&hz_arena_page(a, first + i)->tag, tag);
 }
