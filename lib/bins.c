@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hz_bins.c - free runs: where they wait and how they are joined and cut.
+ * bins.c - free runs: where they wait and how they are joined and cut.
  *
  *   of[kind][b]     b < 64: runs of exactly b+1 pages
  *                   else:   four bins per doubling, best of the first few

@@ -140,10 +140,11 @@ struct hz_run_counts {
 };
 extern struct hz_run_counts hz_run_counts;
 
-/* Dirty pages that wait for any use. */
+/* Dirty pages that wait for any use; without the lock of some instant each. */
 static inline size_t hz_run_loose(void)
 {
-	return hz_load(&hz_run_counts.dirty_pages) - hz_load(&hz_run_counts.stock_pages);
+	size_t dirty = hz_load(&hz_run_counts.dirty_pages);
+	return dirty - hz_min(dirty, hz_load(&hz_run_counts.stock_pages));
 }
 
 /* Makes bins and queue anew from the run records, in a child whose parent was
