@@ -5,7 +5,7 @@
 # too; lintian has nothing to say; a second build elsewhere, at another time of another place,
 # makes the same bytes.
 #
-# HZ_KEEP=DIRECTORY keeps the packages of the first build there (for packages.sh).
+# HZ_KEEP=DIRECTORY keeps the packages of the first build there (for packages.sh), and its log.
 
 . "${srcdir:-$(dirname "$0")/../..}/tests/lib.sh"
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES HZ_SO HZ_LANES HZ_CPPFLAGS HZ_CFLAGS CPPFLAGS LDFLAGS CC
@@ -36,6 +36,7 @@ ok $? "dpkg-buildpackage, binary and source ${DEB_BUILD_OPTIONS:+(with $DEB_BUIL
 [ "$tap_bad" -eq 0 ] || grep -E '^(FAIL|ERROR)|error: |\*\*\* ' "$work/log" | tail -20 | note
 sed -n 's/^# \(TOTAL\|PASS\|SKIP\|FAIL\|ERROR\): */\1 /p' "$work/log" | xargs | note
 grep '^SKIP' "$work/log" | note
+[ ! -d "${HZ_KEEP:-/nonexistent}" ] || cp "$work/log" "$HZ_KEEP/debian.log"
 if [ "$tap_bad" -ne 0 ]; then
 	note "once more without the tests, to look at the packages all the same"
 	rm -rf "$work/one"

@@ -51,15 +51,15 @@ for deb in "$root"/debs/*.deb; do
 		-e 's/(= \([^)]*\))/(= \1+next1)/g' "$work/next/DEBIAN/control" &&
 		dpkg-deb -b --root-owner-group "$work/next" "$root/debs/next/" >/dev/null
 done
-is "$(ls "$root"/debs/*.deb | wc -l) $(ls "$root"/debs/next/*.deb | wc -l)" "6 6" \
-	"six packages and a next version of each"
+is "$(ls "$root"/debs/*.deb | wc -l) $(ls "$root"/debs/next/*.deb | wc -l)" "7 7" \
+	"seven packages and a next version of each"
 files >"$work/before"
 
 inside sh -c 'dpkg -i /debs/*.deb' >"$work/log"
 ok $? "all packages are installed together"
 [ "$tap_bad" -eq 0 ] || tail -5 "$work/log" | note
-is "$(inside dpkg -l 'libhz*' 'hz-*' | grep -c '^ii')" 6 "dpkg calls all six installed"
-is "$(inside ldconfig -p | grep -c 'libhz.*\.so\.0 ')" 6 "the loader knows six libraries"
+is "$(inside dpkg -l 'libhz*' 'hz-*' | grep -c '^ii')" 7 "dpkg calls all seven installed"
+is "$(inside ldconfig -p | grep -c 'libhz.*\.so\.0 ')" 8 "the loader knows eight libraries"
 [ ! -e "$root/etc/ld.so.preload" ]
 ok $? "nothing is turned on"
 is "$(inside dpkg --audit)" "" "dpkg --audit"
@@ -80,11 +80,11 @@ ok $? "upgrade of all, while it is in use"
 is "$(grep -c -e 'ld\.so' -e ERROR "$work/log")" 0 "no program complained meanwhile"
 # shellcheck disable=SC2016
 is "$(xargs <"$root/etc/ld.so.preload")" '# by hand /usr/$LIB/libhz.so.0' "it is still turned on"
-is "$(inside dpkg -l 'libhz*' 'hz-*' | grep -c '^ii.*+next1')" 6 "dpkg calls all six upgraded"
+is "$(inside dpkg -l 'libhz*' 'hz-*' | grep -c '^ii.*+next1')" 7 "dpkg calls all seven upgraded"
 
 # One by one, the one in use last but one: who needs it goes with it.
 inside dpkg -r hz-tools libhz-dev libhz-scale0 libhz-lean0 libhz-secure0 >"$work/log"
-ok $? "removal of four"
+ok $? "removal of five"
 # shellcheck disable=SC2016
 is "$(xargs <"$root/etc/ld.so.preload")" '# by hand /usr/$LIB/libhz.so.0' "which leaves it turned on"
 inside dpkg -r libhz0 libhz-observe0 >"$work/log"

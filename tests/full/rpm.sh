@@ -31,7 +31,7 @@ done
 so=$(find "$work/root" -name libhz.so.0)
 [ -n "$so" ] && [ "$(LD_PRELOAD=$so sh -c 'echo works' 2>&1)" = works ]
 ok $? "the packaged library can be preloaded"
-is "$(find "$work/root" -name 'libhz*.so.0' | wc -l)" 6 "six libraries"
+is "$(find "$work/root" -name 'libhz*.so.0' | wc -l)" 8 "eight libraries"
 is "$(find "$work/root" -name '*.la' | wc -l)" 0 "no .la file"
 
 done_testing
