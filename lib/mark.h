@@ -75,7 +75,7 @@ static inline void *hz_mark_large(void *p, size_t n)
 }
 static inline void hz_mark_see_large(const char *function, const void *p, size_t n)
 {
-	if (HZ_LANE_MARK_BYTES && *hz_mark_behind(p, n) != hz_mark_of(p, n))
+	if (HZ_LANE_MARK_BYTES > 0 && *hz_mark_behind(p, n) != hz_mark_of(p, n))
 		hz_mark_bad(function, p);
 }
 
@@ -90,7 +90,7 @@ static inline void hz_mark_sized(const char *function, const void *p, size_t ali
 /* Block p was never handed out by its slab: what an earlier slab left is no mark. */
 static inline void *hz_mark_fresh(void *p, size_t bytes)
 {
-	if (HZ_LANE_MARK_BYTES && hz_glance(hz_mark.clear_bytes))
+	if (HZ_LANE_MARK_BYTES > 0 && hz_glance(hz_mark.clear_bytes))
 		*hz_mark_at(p, bytes - HZ_LANE_MARK_BYTES) = 0;
 	return p;
 }
@@ -145,6 +145,6 @@ static inline void hz_mark_copy(void *to, const void *from, size_t n)
 		most = n;
 	if (!HZ_LANE_MARK_BYTES || most) /* hz_copy does not know how to do nothing */
 		hz_copy(to, from, most);
-	if (HZ_LANE_MARK_BYTES && most < n)
+	if (HZ_LANE_MARK_BYTES > 0 && most < n)
 		*hz_mark_at(to, most) = *hz_mark_at(from, most);
 }
