@@ -22,6 +22,10 @@
 #include "pressure.h"
 #include "probe.h"
 
+/* A thread's first frees bring it no heap: they may be libc's, past all destructors, of
+ * what it held for stacks that it keeps no longer (40 MiB: 160 of 256 KiB). */
+enum { EARLY_FREES = 160 };
+
 /* A block of any owner, freed under that owner's lock: the way of threads
  * without a heap and of blocks that strayed. */
 void hz_mag_free_direct(void *p)
@@ -136,15 +140,11 @@ void hz_mag_sent(uint32_t owner)
 		hz_mag_drain_for(h);
 }
 
-/* A block that is its slab: who frees it holds all there is of the slab (it is
- * on no shelf, its bit is clear, its owner has no other way to it), so the
- * slab changes hands here without its owner. */
-static void take_over(struct hz_heap *h, void *p, unsigned c)
+/* Into our own magazine. */
+static void keep(struct hz_heap *h, void *p, uintptr_t offset)
 {
-	hz_slab_retag(hz_mag_whole_slab(p, c), h->tag);
-	uint32_t offset = hz_offset_of_class(c);
-	struct hz_mag *m = &h->tls->mag[c];
-	if (m->top != m->limit)
+	struct hz_mag *m = (struct hz_mag *)((char *)h->tls + offset);
+	if (m->top < m->limit && *m->top != p)
 		*++m->top = p;
 	else
 		hz_heap_overflow(p, offset);
@@ -174,25 +174,23 @@ static void send(struct hz_heap *h, void *p, uint32_t tag)
 void hz_heap_give(void *p, uint32_t tag)
 {
 	hz_heap_enter();
-	struct hz_heap *h = hz_heap_own();
+	struct hz_heap *h = hz_tls.heap;
+	uint32_t offset = tag & (HZ_TAG_OWNER_ONE - 1);
+	unsigned c = hz_class_of_offset(offset);
+	if (!h && hz_tls.frees++ >= EARLY_FREES)
+		h = hz_heap_own();
 	if (!h) {
 		hz_mag_free_direct(p);
-		return;
-	}
-	if ((tag ^ h->tag) < HZ_TAG_OWNER_ONE) {
-		/* Ours, of a further arena or straying back. */
-		struct hz_mag *m = (struct hz_mag *)((char *)h->tls + (tag ^ h->tag));
-		if (m->top < m->limit && *m->top != p)
-			*++m->top = p;
-		else
-			hz_heap_overflow(p, tag ^ h->tag);
-		return;
-	}
-	unsigned c = hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1));
-	if (hz_classes[c].blocks == 1)
-		take_over(h, p, c);
-	else
+	} else if ((tag ^ h->tag) < HZ_TAG_OWNER_ONE) {
+		keep(h, p, offset); /* ours, of a further arena or straying back */
+	} else if (hz_classes[c].blocks == 1) {
+		/* A block that is its slab: who frees it holds all there is of the slab (it
+		 * is on no shelf, its bit is clear, its owner has no other way to it). */
+		hz_slab_retag(hz_mag_whole_slab(p, c), h->tag);
+		keep(h, p, offset);
+	} else {
 		send(h, p, tag);
+	}
 }
 
 /* Blocks that turned out to be others', outside of any lock. */

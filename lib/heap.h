@@ -44,7 +44,8 @@ enum hz_thread_state {
 
 struct hz_tls {
 	uint32_t owner; /* tag of the heap; HZ_OWNER_NONE without; thread */
-	uint32_t state; /* enum hz_thread_state; thread */
+	uint16_t state; /* enum hz_thread_state; thread */
+	uint16_t frees; /* without a heap, modulo 2^16; thread */
 	struct hz_heap *heap; /* NULL unless live or dying; thread */
 	struct hz_mag mag[HZ_CLASSES];
 	struct hz_slot *slots; /* of the heap's outbox; unusable ones without; thread */

@@ -269,6 +269,7 @@ static void sent(long arg)
 	(void)arg;
 	static struct hand a, b;
 	a.n = BLOCKS, a.bytes = SMALL;
+	hzw_free(hzw_malloc(1)); /* who only frees has no heap at first */
 	hire(&a);
 	hire(&b);
 	tell(&a, do_take);
@@ -297,6 +298,7 @@ static void strays(long arg)
 	(void)arg;
 	static struct hand a, b;
 	void *one[8];
+	hzw_free(hzw_malloc(1));
 	a.n = 8, a.bytes = 1024;
 	b.n = 2, b.bytes = 1024;
 	hire(&a);

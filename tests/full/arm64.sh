@@ -33,7 +33,7 @@ root=/usr/$host
 for test in api_conformance api_faces api_info api_random fork_basic fork_chain fork_stdio \
 	hazard_first hazard_nothreads model_remote stress_threads \
 	test_arena test_class test_heap test_large test_observe test_remote test_run test_slab \
-	thread_ctor_join thread_exit_reuse thread_keys thread_late_free thread_pipeline \
+	thread_ctor_join thread_detached thread_exit_reuse thread_keys thread_late_free thread_pipeline \
 	thread_storm thread_tsd; do
 	[ -f "tests/$test" ] || { fail "$test was not built"; continue; }
 	env abs_srcdir="$abs_srcdir" abs_builddir="$PWD" HZ_SO="$PWD/.libs/libhz.so.0" \

@@ -78,14 +78,22 @@ static void stock_free(void)
 		free(stock[i]);
 }
 
+/* The calling thread is an ordinary one: it has asked for memory before. */
+static void settle(void)
+{
+	free(get(48));
+}
+
 static void *free_it(void *p)
 {
+	settle();
 	free(p);
 	return NULL;
 }
 
 static void *free_it_criminally(void *p)
 {
+	settle();
 	free_criminally(p);
 	return NULL;
 }
@@ -276,6 +284,7 @@ static void double_free_across_handed_out(void)
 
 static void *free_it_twice(void *p)
 {
+	settle();
 	free(p);
 	free_criminally(p);
 	return NULL;
@@ -291,6 +300,7 @@ static void double_free_foreign_twice(void)
 static void *free_many_and_the_last(void *arg)
 {
 	void **p = arg;
+	settle();
 	for (int i = 0; i < 62; i++)
 		free(p[i]);
 	free_criminally(p[61]);
@@ -310,6 +320,7 @@ static void double_free_foreign_full(void)
 static void *free_it_around(void *arg)
 {
 	void **p = arg;
+	settle();
 	free(p[0]);
 	free(p[1]);
 	free_criminally(p[0]);
