@@ -10,6 +10,7 @@
  *   malloc_trim   0 or 1, and resident memory goes back
  *   mallopt       1 for what glibc knows
  */
+#include <limits.h>
 #include <malloc.h>
 
 #include "probe.h"
@@ -170,6 +171,13 @@ static void check_trim(void)
 	errno = ELIBBAD;
 	code = malloc_trim(0);
 	ok((code == 0 || code == 1) && errno == ELIBBAD, "malloc_trim with nothing to give");
+	for (size_t i = 0; i < 4; i++) {
+		static const size_t pads[] = { SIZE_MAX, SIZE_MAX - 4095, PTRDIFF_MAX, 1 };
+		void *p = malloc(1000);
+		code = malloc_trim(pads[i]);
+		ok((code == 0 || code == 1) && errno == ELIBBAD, "malloc_trim(%zu)", pads[i]);
+		free(p);
+	}
 }
 
 static void check_mallopt(void)
@@ -179,6 +187,9 @@ static void check_mallopt(void)
 	is_int(mallopt(M_TRIM_THRESHOLD, 128 * 1024), 1, "mallopt(M_TRIM_THRESHOLD)");
 	is_int(mallopt(M_MMAP_MAX, 0), 1, "mallopt(M_MMAP_MAX)");
 	is_int(mallopt(M_TOP_PAD, 0), 1, "mallopt(M_TOP_PAD)");
+	errno = ELIBBAD;
+	is_int(mallopt(opaque(INT_MAX), -1), 1, "mallopt of what nobody knows, as glibc");
+	is_int(errno, ELIBBAD, "and errno is as it was");
 }
 
 int main(void)

@@ -435,6 +435,73 @@ static void realloc_twice(void)
 		_exit(ZOO_WRONG);
 }
 
+static void double_free_reissued(void)
+{
+	/* The stale pointer frees the block's next owner's; then he does. */
+	void *p = get(112), *q;
+	free(p);
+	q = get(112);
+	free(p);
+	free_criminally(q);
+	must_be_distinct(3, 112);
+}
+
+static void double_free_large_reissued(void)
+{
+	void *p = get(3 * MIB), *q;
+	free(p);
+	q = get(3 * MIB);
+	if (p != q)
+		_exit(ZOO_CANNOT);
+	free(p);
+	free_criminally(q);
+}
+
+static void double_free_realloc_between(void)
+{
+	void *p = get(64), *q = get(64);
+	free(p);
+	q = escape(realloc(q, opaque(5000)));
+	free_criminally(p);
+	must_be_distinct(3, 64);
+	free(q);
+}
+
+static pthread_key_t last;
+
+static void *free_as_it_ends(void *p)
+{
+	settle();
+	pthread_setspecific(last, p);
+	free(p);
+	settle();
+	return NULL;
+}
+
+static void double_free_in_destructor(void)
+{
+	stock_up(64);
+	pthread_key_create(&last, free_criminally);
+	in_thread(free_as_it_ends, get(64));
+	stock_free();
+	T_malloc_trim(0);
+}
+
+static void *free_it_first(void *p)
+{
+	free(p);
+	free_criminally(p);
+	return NULL;
+}
+
+static void double_free_foreign_first(void)
+{
+	/* The first calls of a thread that never asked for memory. */
+	stock_up(64);
+	in_thread(free_it_first, get(64));
+	stock_free();
+}
+
 /* -------------------------------------------------------- foreign frees -- */
 
 static char in_static[4096] __attribute__((aligned(64)));
@@ -483,6 +550,25 @@ static void free_unmapped(void)
 	free_criminally(p);
 }
 
+/* The program's own munmap of a block, and then its free. */
+static void free_unmapped_block(void)
+{
+	char *p = get(3 * MIB);
+	munmap(p + 4096, MIB);
+	free_criminally(p);
+}
+
+/* A pointer that went through an int, and one whose top byte says something. */
+static void free_truncated(void)
+{
+	free_criminally((void *)(uintptr_t)(uint32_t)(uintptr_t)get(64));
+}
+
+static void free_tagged(void)
+{
+	free_criminally((void *)((uintptr_t)get(64) | (uintptr_t)0xb4 << 56));
+}
+
 /* What the C library's own malloc made. */
 static void free_libc_block(void)
 {
@@ -513,6 +599,18 @@ static void free_forged_chunk(void)
 	word[9 + 14] = 0x71;
 	free_criminally(&word[10]);
 	if (get(0x68) == &word[10])
+		_exit(ZOO_WRONG);
+}
+
+/* Where a heap would begin: headers such as others keep at 64 KiB, 2 and 4 MiB. */
+static void free_forged_mapping(void)
+{
+	uintptr_t base = ((uintptr_t)map_pages(12 * MIB) + 4 * MIB - 1) & ~(uintptr_t)(4 * MIB - 1);
+	size_t *word = (size_t *)base;
+	for (size_t i = 0; i < 512; i++)
+		word[i] = i % 2 ? 0x71 : base;
+	free_criminally((void *)(base + 4096));
+	if ((uintptr_t)get(0x68) - base < 4 * MIB)
 		_exit(ZOO_WRONG);
 }
 
@@ -571,6 +669,19 @@ static void free_inside_huge(void) { free_criminally((char *)get(600 * MIB) + 30
 static void free_end_of_large(void) { free_criminally((char *)get(3 * MIB) + 3 * MIB - 16); }
 static void free_behind_large(void) { free_criminally((char *)get(3 * MIB) + 3 * MIB); }
 
+static void free_inside_medium_16(void)
+{
+	free_criminally((char *)get(20000) + 16);
+	others(2000, 20000);
+}
+
+static void free_inside_shrunk(void)
+{
+	/* Where the block reached to before realloc made it smaller. */
+	char *p = get(12 * MIB), *q = escape(realloc(p, opaque(5 * MIB)));
+	free_criminally(q + 5 * MIB + 65536);
+}
+
 static void free_inside_elsewhere(void)
 {
 	in_thread(free_it_criminally, (char *)get(1000) + 48);
@@ -609,6 +720,37 @@ static void realloc_freed(void)
 	stock_free();
 }
 
+static void realloc_freed_in_place(void)
+{
+	/* To its own size, with another free in between. */
+	void *p = get(112), *q = get(112);
+	free(p);
+	free(q);
+	p = escape(realloc(crime(p), opaque(110)));
+	after();
+	for (int i = 0; i < 8; i++)
+		if (get(112) == p)
+			_exit(ZOO_WRONG);
+}
+
+static void *realloc_it_criminally(void *p)
+{
+	settle();
+	realloc_criminally(p, 5000);
+	return NULL;
+}
+
+static void realloc_freed_elsewhere(void)
+{
+	void *p;
+	stock_up(64);
+	p = get(64);
+	free(p);
+	in_thread(realloc_it_criminally, p);
+	stock_free();
+	T_malloc_trim(0);
+}
+
 static void realloc_static(void) { realloc_criminally(in_static, 100); }
 static void realloc_far(void) { realloc_criminally((void *)(uintptr_t)0x123456789000, 100); }
 static void realloc_inside_large(void) { realloc_criminally((char *)get(3 * MIB) + 4096, 100); }
@@ -635,6 +777,15 @@ static void usable_criminally(void *p)
 
 static void usable_static(void) { usable_criminally(in_static); }
 static void usable_far(void) { usable_criminally((void *)(uintptr_t)0x123456789000); }
+
+static void usable_freed(void)
+{
+	void *p = get(64);
+	free(p);
+	usable_criminally(p);
+}
+
+static void usable_inside_large(void) { usable_criminally((char *)get(3 * MIB) + 4096); }
 
 static void usable_freed_large(void)
 {
@@ -674,6 +825,23 @@ static void free_sized_wrong(void)
 	after();
 }
 
+static void free_sized_zero(void)
+{
+	void *p = get(64);
+	need_free_sized();
+	T_free_sized(crime(p), 0);
+	after();
+}
+
+static void free_sized_larger(void)
+{
+	/* By one, where the next step of sizes begins. */
+	void *p = get(64);
+	need_free_sized();
+	T_free_sized(crime(p), 81);
+	after();
+}
+
 static void free_sized_wrong_large(void)
 {
 	void *p = get(3 * MIB), *q = get(64);
@@ -696,6 +864,17 @@ static void free_aligned_sized_wrong(void)
 	void *p = escape(aligned_alloc(64, opaque(640)));
 	need_free_sized();
 	T_free_aligned_sized(crime(p), 4096, 640);
+	after();
+}
+
+static void free_aligned_sized_unaligned(void)
+{
+	/* malloc gave it, at no such boundary. */
+	char *p = get(1000);
+	need_free_sized();
+	while (!((uintptr_t)p & 4095))
+		p = get(1000);
+	T_free_aligned_sized(crime(p), 4096, 1000);
 	after();
 }
 
@@ -1000,6 +1179,45 @@ static void alignment_of_three(void)
 	refused(posix_memalign(&p, opaque(24), 100) ? NULL : in_static);
 }
 
+static void calloc_minus_one(void)
+{
+	crime(NULL);
+	refused(escape(calloc(opaque(SIZE_MAX), opaque(1))));
+}
+
+static void realloc_ptrdiff(void)
+{
+	void *p = get(64);
+	crime(p);
+	refused(escape(realloc(p, opaque((size_t)PTRDIFF_MAX + 1))));
+}
+
+static void reallocarray_overflow(void)
+{
+	void *p = get(64);
+	crime(p);
+	refused(escape(reallocarray(p, opaque(SIZE_MAX / 16 + 2), opaque(16))));
+}
+
+static void valloc_overflow(void)
+{
+	crime(NULL);
+	refused(escape(T_valloc(opaque(SIZE_MAX - 10))));
+}
+
+static void alignment_of_half_of_all(void)
+{
+	crime(NULL);
+	refused(escape(T_memalign(opaque(SIZE_MAX / 2 + 1), opaque(SIZE_MAX / 2 - 4096))));
+}
+
+static void alignment_of_nothing(void)
+{
+	void *p = NULL;
+	crime(NULL);
+	refused(posix_memalign(&p, opaque(0), 100) ? NULL : in_static);
+}
+
 static void code_in_the_heap(void)
 {
 	unsigned char *p = get(64);
@@ -1029,24 +1247,34 @@ static const struct {
 	CRIME(double_free_foreign_twice), CRIME(double_free_foreign_full), CRIME(double_free_foreign_after_one),
 	CRIME(double_free_large_across), CRIME(double_free_large_race), CRIME(double_free_128k_across),
 	CRIME(double_free_of_the_dead), CRIME(double_free_in_child),
+	CRIME(double_free_reissued), CRIME(double_free_large_reissued),
+	CRIME(double_free_realloc_between), CRIME(double_free_in_destructor),
+	CRIME(double_free_foreign_first),
 	CRIME(free_after_realloc), CRIME(free_after_realloc_large),
 	CRIME(free_after_realloc_zero), CRIME(realloc_twice),
 	CRIME(free_static), CRIME(free_tls), CRIME(free_text), CRIME(free_far), CRIME(free_low),
 	CRIME(free_noncanonical), CRIME(free_kernel), CRIME(free_minus_one),
 	CRIME(free_environment), CRIME(free_break), CRIME(free_stack), CRIME(free_other_stack),
 	CRIME(free_mapping), CRIME(free_inside_mapping), CRIME(free_unmapped),
+	CRIME(free_unmapped_block), CRIME(free_truncated), CRIME(free_tagged),
 	CRIME(free_libc_block), CRIME(free_other_libc_block), CRIME(free_forged_chunk),
+	CRIME(free_forged_mapping),
 	CRIME(free_inside), CRIME(free_unaligned), CRIME(free_half_aligned), CRIME(free_before),
 	CRIME(free_inside_handed_out), CRIME(free_inside_medium), CRIME(free_inside_128k),
+	CRIME(free_inside_medium_16), CRIME(free_inside_shrunk),
 	CRIME(free_inside_aligned), CRIME(free_inside_large), CRIME(free_inside_large_16),
 	CRIME(free_unaligned_large), CRIME(free_inside_huge), CRIME(free_end_of_large),
 	CRIME(free_behind_large), CRIME(free_inside_elsewhere), CRIME(free_uncarved),
-	CRIME(realloc_freed), CRIME(realloc_freed_large), CRIME(realloc_static),
+	CRIME(realloc_freed), CRIME(realloc_freed_in_place), CRIME(realloc_freed_elsewhere),
+	CRIME(realloc_freed_large), CRIME(realloc_static),
 	CRIME(realloc_far), CRIME(realloc_stack), CRIME(realloc_inside),
 	CRIME(realloc_inside_large), CRIME(usable_static), CRIME(usable_far),
+	CRIME(usable_freed), CRIME(usable_inside_large),
 	CRIME(usable_freed_large), CRIME(free_sized_static), CRIME(free_sized_twice),
+	CRIME(free_sized_zero), CRIME(free_sized_larger),
 	CRIME(free_sized_wrong), CRIME(free_sized_wrong_large),
 	CRIME(free_aligned_sized_inside), CRIME(free_aligned_sized_wrong),
+	CRIME(free_aligned_sized_unaligned),
 	CRIME(write_after_free), CRIME(write_after_free_reuse), CRIME(write_after_free_calloc),
 	CRIME(write_after_free_large), CRIME(link_to_nowhere), CRIME(link_to_victim),
 	CRIME(link_back_to_victim), CRIME(link_to_itself), CRIME(write_after_realloc),
@@ -1058,6 +1286,8 @@ static const struct {
 	CRIME(write_empty), CRIME(size_forged),
 	CRIME(malloc_minus_one), CRIME(malloc_ptrdiff), CRIME(calloc_overflow),
 	CRIME(realloc_minus_one), CRIME(memalign_overflow), CRIME(pvalloc_overflow),
+	CRIME(calloc_minus_one), CRIME(realloc_ptrdiff), CRIME(reallocarray_overflow),
+	CRIME(valloc_overflow), CRIME(alignment_of_half_of_all), CRIME(alignment_of_nothing),
 	CRIME(alignment_of_three), CRIME(code_in_the_heap),
 };
 
