@@ -98,7 +98,7 @@ static void check(int resource, const char *name, size_t n)
 	pid_t child = fork();
 	int status;
 	if (child == 0) {
-		alarm(SECONDS);
+		watchdog(SECONDS);
 		_exit(run(resource, n));
 	}
 	status = reap(child);
@@ -120,7 +120,6 @@ static int exec_limited(const char *self, size_t n)
 	pid_t child = fork();
 	if (child == 0) {
 		snprintf(size, sizeof(size), "%zu", n);
-		alarm(SECONDS);
 		setrlimit(RLIMIT_AS, &limit);
 		execl(self, self, size, (char *)NULL);
 		_exit(127);
@@ -152,8 +151,10 @@ int main(int argc, char **argv)
 		     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (block == MAP_FAILED)
 		tap_bail("no room for the bookkeeping");
-	if (argc > 1)
+	if (argc > 1) {
+		watchdog(SECONDS);
 		return limited_from_start(strtoul(argv[1], NULL, 10));
+	}
 	watchdog(COUNT_OF(sizes) * 2 * SECONDS);
 	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
 		int status = exec_limited("/proc/self/exe", sizes[i]);
