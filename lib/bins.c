@@ -105,31 +105,22 @@ static void bin_remove(struct hz_run *r)
 	hz_bump(count_of(r->state), -(size_t)hz_run_pages(r));
 }
 
-void hz_bins_enqueue(struct hz_run *r, uint32_t when)
+void hz_bins_enqueue(struct hz_run *r, uint32_t when, struct hz_run *newer)
 {
 	r->freed_ms = when;
 	r->stuck = false;
-	r->newer = NULL;
-	r->older = hz_bins.newest;
-	if (hz_bins.newest)
-		hz_bins.newest->newer = r;
-	else
-		hz_bins.oldest = r;
-	hz_bins.newest = r;
+	r->newer = newer;
+	r->older = newer ? newer->older : hz_bins.newest;
+	*(r->older ? &r->older->newer : &hz_bins.oldest) = r;
+	*(newer ? &newer->older : &hz_bins.newest) = r;
 }
 
 static void queue_remove(struct hz_run *r)
 {
 	if (r->stuck)
 		return;
-	if (r->older)
-		r->older->newer = r->newer;
-	else
-		hz_bins.oldest = r->newer;
-	if (r->newer)
-		r->newer->older = r->older;
-	else
-		hz_bins.newest = r->older;
+	*(r->older ? &r->older->newer : &hz_bins.oldest) = r->newer;
+	*(r->newer ? &r->newer->older : &hz_bins.newest) = r->older;
 }
 
 void hz_bins_unlink(struct hz_run *r)
@@ -185,7 +176,7 @@ struct hz_run *hz_bins_put_back(struct hz_run *r, enum hz_run_state state)
 	hz_run_name_ends(r);
 	hz_bins_add(r);
 	if (state == HZ_RUN_DIRTY)
-		hz_bins_enqueue(r, (uint32_t)hz_load(&hz_run_counts.now_ms));
+		hz_bins_enqueue(r, (uint32_t)hz_load(&hz_run_counts.now_ms), NULL);
 	return r;
 }
 
@@ -351,24 +342,6 @@ struct hz_run *hz_bins_find_joined(size_t pages)
 		hz_run_set_span(best, first, all);
 	}
 	return hz_bins_put_back(best, HZ_RUN_DIRTY);
-}
-
-struct hz_run *hz_bins_oldest(void)
-{
-	return hz_bins.oldest;
-}
-
-void hz_bins_enqueue_oldest(struct hz_run *r, uint32_t when)
-{
-	r->freed_ms = when;
-	r->stuck = false;
-	r->older = NULL;
-	r->newer = hz_bins.oldest;
-	if (hz_bins.oldest)
-		hz_bins.oldest->older = r;
-	else
-		hz_bins.newest = r;
-	hz_bins.oldest = r;
 }
 
 void hz_bins_reset(void)

@@ -83,12 +83,10 @@ static inline bool hz_bins_is_free(const struct hz_run *r)
 struct hz_run *hz_bins_before(struct hz_arena *a, size_t first);
 struct hz_run *hz_bins_behind(struct hz_arena *a, size_t end);
 
-/* Into and out of a bin; the purge queue beside it, newest or oldest end. */
+/* Into and out of a bin; the purge queue beside it, before `newer` or as newest. */
 void hz_bins_add(struct hz_run *r);
-void hz_bins_enqueue(struct hz_run *r, uint32_t when);
-void hz_bins_enqueue_oldest(struct hz_run *r, uint32_t when);
+void hz_bins_enqueue(struct hz_run *r, uint32_t when, struct hz_run *newer);
 void hz_bins_unlink(struct hz_run *r);
-struct hz_run *hz_bins_oldest(void);
 
 /* Puts the pages of r, which is in no list, back as `state`, joined with its
  * neighbours of that kind.  Returns the joined run. */

@@ -22,9 +22,13 @@
 #include "pressure.h"
 #include "probe.h"
 
-/* A thread's first frees bring it no heap: they may be libc's, past all destructors, of
- * what it held for stacks that it keeps no longer (40 MiB: 160 of 256 KiB). */
-enum { EARLY_FREES = 160 };
+enum {
+	/* A thread's first frees bring it no heap: they may be libc's, past all destructors,
+	 * of what it held for stacks that it keeps no longer (40 MiB: 160 of 256 KiB). */
+	EARLY_FREES = 160,
+	/* Pages' worth of blocks that wait for a thread before others see to them: 2 MiB. */
+	BACKLOG = 512,
+};
 
 /* A block of any owner, freed under that owner's lock: the way of threads
  * without a heap and of blocks that strayed. */
@@ -86,7 +90,7 @@ struct hz_batch *hz_mag_drain_locked(struct hz_heap *h)
 	while (b) {
 		struct hz_batch *next = b->next;
 		uint32_t n = b->count;
-		b->count = (uint32_t)hz_mag_put(h, b->blocks, n);
+		b->count = (uint16_t)hz_mag_put(h, b->blocks, n);
 		hz_bump(&h->counts.drained_for, n - b->count);
 		b->next = left;
 		left = b;
@@ -95,14 +99,12 @@ struct hz_batch *hz_mag_drain_locked(struct hz_heap *h)
 	return left;
 }
 
-void hz_mag_give_batches(struct hz_batch *b)
+void hz_mag_give_batches(struct hz_batch *list)
 {
-	while (b) {
-		struct hz_batch *next = b->next;
+	for (struct hz_batch *b = list; b; b = b->next)
 		hz_mag_give_strays(b->blocks, b->count);
-		hz_batch_drop(b);
-		b = next;
-	}
+	if (list)
+		hz_batch_drop(list);
 }
 
 bool hz_mag_drain_for(struct hz_heap *h)
@@ -136,7 +138,7 @@ void hz_mag_sent(uint32_t owner)
 	/* The push came before (seq_cst); so did the store of IDLE in the
 	 * owner's detaching before its last look: one of the two sees it.  If
 	 * the lock is taken, its holder looks again after unlocking. */
-	if (hz_load_seq(&h->state) == HZ_HEAP_IDLE)
+	if (hz_load_seq(&h->state) == HZ_HEAP_IDLE || hz_inbox_depth(&h->inbox) >= BACKLOG)
 		hz_mag_drain_for(h);
 }
 

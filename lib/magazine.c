@@ -40,6 +40,9 @@ enum {
 	CROWD_BYTES = 1 << 20,
 	CROWD_LEAST = 64 << 10,
 	CROWD_START = 256 << 10,
+	/* Slabs whose lists are seen to together: of a portion of one class in a heap
+	 * of some megabytes all. */
+	SETTLE = 32,
 	/* Blocks given to other owners between two unlocks. */
 	STRAYS = 32,
 };
@@ -197,37 +200,39 @@ static size_t take(struct hz_heap *h, struct hz_run *s, void **out, size_t n)
 	return n;
 }
 
-/* A slab that got blocks back, having had `was` free: if empty onto the list of
- * those to close, else to the right list of its shelf. */
-static struct hz_run *settle(struct hz_heap *h, struct hz_run *s, unsigned was,
-			     struct hz_run *empty)
+/* Slabs that got blocks back: closed if empty, else to the right list of their shelf. */
+static void settle(struct hz_heap *h, struct hz_run **slabs, size_t n)
 {
-	struct hz_shelf *shelf = &h->shelf[s->class_no];
-	hz_bump(&h->thin.free_bytes, (size_t)(s->nfree - was) * s->block_bytes);
-	if (hz_slab_empty(s)) {
+	struct hz_run *empty = NULL;
+	for (size_t i = 0; i < n; i++) {
+		struct hz_run *s = slabs[i];
+		struct hz_shelf *shelf = &h->shelf[s->class_no];
+		hz_bump(&h->thin.free_bytes, (size_t)(s->nfree + 1u - s->was) * s->block_bytes);
+		s->was = 0;
+		if (!hz_slab_empty(s)) {
+			hz_shelf_place(shelf, s);
+			continue;
+		}
 		hz_mag_count(h, -((size_t)hz_run_pages(s) << HZ_PAGE_SHIFT),
 			     -((size_t)s->nfree * s->block_bytes));
 		hz_shelf_remove(shelf, s);
 		s->next = empty;
+		empty = s;
 		hz_bump(&h->counts.closed, 1);
-		return s;
 	}
-	hz_shelf_place(shelf, s);
-	return empty;
+	if (empty)
+		hz_slab_close(empty);
 }
 
 /* Frees blocks into slabs of heap h, whose lock is held.  Blocks whose slab
  * has another owner by now are moved to the front; returns how many. */
 size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 {
-	size_t strays = 0;
-	unsigned was = 0;
-	struct hz_run *s = NULL, *empty = NULL;
+	size_t strays = 0, nslabs = 0;
+	struct hz_run *slabs[SETTLE], *s = NULL;
 	for (size_t i = 0; i < n; i++) {
 		void *p = blocks[i];
 		if (!s || (size_t)((char *)p - s->base) >= (size_t)s->blocks * s->block_bytes) {
-			if (s)
-				empty = settle(h, s, was, empty);
 			s = hz_run_of(p);
 			if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
 				hz_die("free", p, HZ_WHY_FREE_PAGE);
@@ -236,16 +241,20 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 				s = NULL;
 				continue;
 			}
-			was = s->nfree;
+			if (!s->was) {
+				if (nslabs == SETTLE) {
+					settle(h, slabs, nslabs);
+					nslabs = 0;
+				}
+				s->was = (uint16_t)(s->nfree + 1);
+				slabs[nslabs++] = s;
+			}
 		}
 		enum hz_slab_put put = hz_slab_put(s, p);
 		if (unlikely(put != HZ_PUT_OK))
 			hz_die("free", p, put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_INTERIOR);
 	}
-	if (s)
-		empty = settle(h, s, was, empty);
-	if (empty)
-		hz_slab_close(empty);
+	settle(h, slabs, nslabs);
 	hz_bump(&h->counts.returned, n - strays);
 	return strays;
 }

@@ -40,7 +40,7 @@ bool hz_mag_grow(struct hz_heap *h, unsigned c);
 struct hz_run *hz_mag_whole_slab(void *p, unsigned c);
 /* Blocks and batches that turned out to be others', outside of any lock. */
 void hz_mag_give_strays(void **blocks, size_t n);
-void hz_mag_give_batches(struct hz_batch *b);
+void hz_mag_give_batches(struct hz_batch *list);
 /* A heap's inbox into its slabs, its lock held; batches with strays are
  * returned for giving away. */
 struct hz_batch *hz_mag_drain_locked(struct hz_heap *h);

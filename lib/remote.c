@@ -6,8 +6,8 @@
  *   pool        empty batches: made by nobody's program, kept for ever
  *
  * Batches flow from those who free to those who allocate, so the pool is
- * shared: a stack under a lock that is taken once in many hand-overs, with a
- * trylock on the freeing side, which would rather make a new batch than wait.
+ * shared: a stack under a lock that is taken once in many hand-overs.  Who finds
+ * it held waits: batches made instead would be there for ever (doc/LEDGER.md).
  *
  * Ordering: blocks are written into the batch before the CAS that publishes
  * it (release); the owner's exchange (acquire) sees them.
@@ -34,6 +34,8 @@ static const uint16_t rounds[HZ_GROUPS] = {
 	ROUNDS(64),    ROUNDS(256),   ROUNDS(1024),  ROUNDS(4096),
 	ROUNDS(16384), ROUNDS(65536), ROUNDS(65536), ROUNDS(65536),
 };
+
+static const uint32_t middle[HZ_GROUPS] = { 64, 256, 1024, 4096, 16384, 65536, 65536, 65536 };
 
 struct leaf {
 	struct hz_inbox *inbox[1 << LEAF_SHIFT];
@@ -74,8 +76,9 @@ struct hz_inbox *hz_remote_inbox(uint32_t owner)
 
 static void pool_take(struct hz_spare *spare)
 {
-	if (!hz_load(&remote.pool) || !hz_trylock(&remote.pool_lock))
+	if (!hz_load(&remote.pool))
 		return;
+	hz_lock(&remote.pool_lock);
 	for (; remote.pool && spare->n < PORTION; spare->n++) {
 		struct hz_batch *b = remote.pool;
 		hz_store(&remote.pool, b->next);
@@ -117,20 +120,25 @@ void hz_batch_keep(struct hz_spare *spare, struct hz_batch *b)
 	hz_unlock(&remote.pool_lock);
 }
 
-void hz_batch_drop(struct hz_batch *b)
+void hz_batch_drop(struct hz_batch *list)
 {
+	struct hz_batch *last = list;
+	while (last->next)
+		last = last->next;
 	hz_lock(&remote.pool_lock);
-	b->next = remote.pool;
-	hz_store(&remote.pool, b);
+	last->next = remote.pool;
+	hz_store(&remote.pool, list);
 	hz_unlock(&remote.pool_lock);
 }
 
-void hz_inbox_push(struct hz_inbox *inbox, struct hz_batch *batch)
+void hz_inbox_push(struct hz_inbox *inbox, struct hz_batch *batch, unsigned pages)
 {
 	struct hz_batch *head = hz_load(&inbox->head);
-	do
+	do {
+		unsigned depth = pages + (head ? hz_load(&head->depth) : 0);
 		batch->next = head;
-	while (!__atomic_compare_exchange_n(&inbox->head, &head, batch, true,
+		hz_store(&batch->depth, (uint16_t)hz_min(depth, UINT16_MAX));
+	} while (!__atomic_compare_exchange_n(&inbox->head, &head, batch, true,
 					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 }
 
@@ -142,11 +150,11 @@ uint32_t hz_outbox_flush(struct hz_outbox *box, unsigned i)
 		return 0;
 	uint32_t owner = slot->key >> (HZ_TAG_OWNER_SHIFT - HZ_GROUP_SHIFT);
 	struct hz_inbox *inbox = hz_remote_inbox(owner);
-	b->count = (uint32_t)(slot->next - b->blocks);
+	b->count = (uint16_t)(slot->next - b->blocks);
 	b->owner = owner;
 	slot->batch = NULL;
 	slot->next = slot->end = NULL;
-	hz_inbox_push(inbox, b);
+	hz_inbox_push(inbox, b, b->count * middle[slot->key % HZ_GROUPS] / HZ_PAGE + 1);
 	hz_bump(&box->sent, 1);
 	return owner;
 }

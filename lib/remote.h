@@ -24,7 +24,8 @@
 
 struct hz_batch {
 	struct hz_batch *next; /* stack; its holder */
-	uint32_t count; /* pointers in it; set when it is handed over */
+	uint16_t count; /* pointers in it; set when it is handed over */
+	uint16_t depth; /* pages' worth in its inbox, with it, when it came; relaxed */
 	uint32_t owner; /* number of the owner it goes to */
 	void *blocks[HZ_LANE_BATCH_ROUNDS]; /* freeing thread, then taker */
 };
@@ -82,11 +83,19 @@ uint32_t hz_outbox_flush(struct hz_outbox *box, unsigned i);
 /* Pointers waiting in an outbox; exact for its own thread. */
 size_t hz_outbox_count(const struct hz_outbox *box);
 
-void hz_inbox_push(struct hz_inbox *inbox, struct hz_batch *batch);
+/* Of a batch with about so many pages' worth of blocks. */
+void hz_inbox_push(struct hz_inbox *inbox, struct hz_batch *batch, unsigned pages);
 
 static inline bool hz_inbox_any(const struct hz_inbox *inbox)
 {
 	return hz_load_seq(&inbox->head) != NULL;
+}
+
+/* About how many pages' worth waits in it: the head may be taken meanwhile. */
+static inline unsigned hz_inbox_depth(const struct hz_inbox *inbox)
+{
+	const struct hz_batch *head = hz_load_seq(&inbox->head);
+	return head ? hz_load(&head->depth) : 0;
 }
 
 static inline struct hz_batch *hz_inbox_take(struct hz_inbox *inbox)
@@ -104,8 +113,8 @@ extern struct hz_remote_counts hz_remote_counts;
 struct hz_batch *hz_batch_new(struct hz_spare *spare);
 /* An empty batch goes to the thread's own, in portions on to the pool. */
 void hz_batch_keep(struct hz_spare *spare, struct hz_batch *b);
-/* To the pool; any thread. */
-void hz_batch_drop(struct hz_batch *b);
+/* A list of them to the pool; any thread. */
+void hz_batch_drop(struct hz_batch *list);
 
 /* In a forked child: the lock of the batch pool is nobody's. */
 void hz_remote_reset_lock(void);

@@ -205,7 +205,7 @@ void hz_run_free_list(struct hz_run *list)
 	hz_lock(&hz_arena_lock);
 	for (struct hz_run *r = list, *next; r; r = next) {
 		next = r->next;
-		free_one(r, r->touched);
+		free_one(r, hz_pages_of((size_t)r->carved * r->block_bytes));
 	}
 	leave();
 }
@@ -266,7 +266,7 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 		hz_bins_stock_aged();
 	hz_bins_stock_trim();
 	for (;;) {
-		struct hz_run *r = hz_bins_oldest();
+		struct hz_run *r = hz_bins.oldest;
 		if (!r)
 			break;
 		bool old = before_ms && (int32_t)(before_ms - r->freed_ms) > 0;
@@ -287,7 +287,7 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 			hz_store(&rest->state, HZ_RUN_DIRTY);
 			hz_run_name_ends(rest);
 			hz_bins_add(rest);
-			hz_bins_enqueue_oldest(rest, freed_ms);
+			hz_bins_enqueue(rest, freed_ms, hz_bins.oldest);
 			pages = PURGE_PAGES;
 		}
 		hz_run_name_ends(r);

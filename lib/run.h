@@ -54,7 +54,7 @@ struct hz_run {
 			uint16_t nfree; /* bits set in `bits`, all below carved */
 			uint8_t shelf; /* list it is on, HZ_SHELF_NONE if none */
 			uint8_t class_no;
-			uint16_t touched; /* when closed: pages ever written, from the front */
+			uint16_t was; /* while blocks come back: nfree before, plus 1; else 0 */
 			uint16_t purged; /* set of pages given back and not handed out since */
 		};
 		struct { /* while large */
@@ -115,7 +115,7 @@ struct hz_run *hz_run_stock(size_t pages, size_t *n);
 /* Frees a slab or large run whose tags are cleared; of a run that came clean,
  * pages from `touched` on were never written.  Takes hz_arena_lock. */
 void hz_run_free(struct hz_run *r, size_t touched);
-/* Frees slabs linked by next, each with its `touched`; takes the lock once. */
+/* Frees slabs linked by next; takes the lock once. */
 void hz_run_free_list(struct hz_run *list);
 /* Makes a large run longer or shorter in place; false when the pages behind
  * it are not free.  Takes hz_arena_lock. */

@@ -33,7 +33,7 @@ static void set_up(struct hz_run *s, uint32_t owner, unsigned c, uint16_t carved
 	s->blocks = k->blocks;
 	s->carved = carved;
 	s->nfree = 0;
-	s->purged = 0;
+	s->purged = s->was = 0;
 	s->class_no = (uint8_t)c;
 	s->shelf = HZ_SHELF_NONE;
 	for (size_t i = 0; i < words_of(s); i++)
@@ -90,7 +90,6 @@ void hz_slab_close(struct hz_run *list)
 		hz_assert(s->shelf == HZ_SHELF_NONE && hz_slab_empty(s));
 		tag_pages(s, HZ_TAG_NONE);
 		HZ_PROBE1(segment_close, s->class_no);
-		s->touched = (uint16_t)hz_pages_of((size_t)s->carved * s->block_bytes);
 	}
 	hz_run_free_list(list);
 }
@@ -175,33 +174,12 @@ size_t hz_slab_purge(struct hz_run *s, size_t least)
 	return done;
 }
 
-/* Block number of p, or blocks when p does not start a block in use. */
-static unsigned number_of(const struct hz_run *s, const void *p)
-{
-	size_t off = (size_t)((const char *)p - s->base);
-	size_t i = off * s->reciprocal >> 32;
-	return i < s->carved && i * s->block_bytes == off ? (unsigned)i : s->blocks;
-}
-
 enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p)
 {
-	unsigned i = number_of(s, p);
+	unsigned i = hz_slab_number(s, p);
 	if (i == s->blocks)
 		return HZ_PUT_INTERIOR;
 	return s->bits[i / 64] >> i % 64 & 1 ? HZ_PUT_DOUBLE : HZ_PUT_OK;
-}
-
-enum hz_slab_put hz_slab_put(struct hz_run *s, const void *p)
-{
-	unsigned i = number_of(s, p);
-	if (unlikely(i == s->blocks))
-		return HZ_PUT_INTERIOR;
-	uint64_t bit = 1ULL << i % 64;
-	if (unlikely(s->bits[i / 64] & bit))
-		return HZ_PUT_DOUBLE;
-	s->bits[i / 64] |= bit;
-	s->nfree++;
-	return HZ_PUT_OK;
 }
 
 static uint8_t list_of(const struct hz_run *s)
@@ -251,6 +229,7 @@ bool hz_slab_repair(struct hz_run *s)
 		n += (unsigned)__builtin_popcountll(s->bits[i]);
 	s->nfree = (uint16_t)n;
 	s->shelf = HZ_SHELF_NONE;
+	s->was = 0;
 	hz_slab_retag(s, s->owner);
 	return n <= s->carved;
 }

@@ -48,9 +48,29 @@ size_t hz_slab_take(struct hz_run *s, void **out, size_t n);
  * block of it is taken again, if they are at least so many.  Returns how many. */
 size_t hz_slab_purge(struct hz_run *s, size_t least);
 
+/* Block number of p, or blocks when p does not start a block in use. */
+static inline unsigned hz_slab_number(const struct hz_run *s, const void *p)
+{
+	size_t off = (size_t)((const char *)p - s->base);
+	size_t i = off * s->reciprocal >> 32;
+	return i < s->carved && i * s->block_bytes == off ? (unsigned)i : s->blocks;
+}
+
 enum hz_slab_put { HZ_PUT_OK, HZ_PUT_INTERIOR, HZ_PUT_DOUBLE };
 /* Frees a block; the other results change nothing. */
-enum hz_slab_put hz_slab_put(struct hz_run *s, const void *p);
+static inline enum hz_slab_put hz_slab_put(struct hz_run *s, const void *p)
+{
+	unsigned i = hz_slab_number(s, p);
+	if (unlikely(i == s->blocks))
+		return HZ_PUT_INTERIOR;
+	uint64_t bit = 1ULL << i % 64;
+	if (unlikely(s->bits[i / 64] & bit))
+		return HZ_PUT_DOUBLE;
+	s->bits[i / 64] |= bit;
+	s->nfree++;
+	return HZ_PUT_OK;
+}
+
 /* Whether p starts a block that is not free in the slab. */
 enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p);
 

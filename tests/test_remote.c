@@ -97,6 +97,7 @@ static void outbox(long arg)
 	NEED(post(&box, &spare, clash, number(200)) == 1);
 	b = hz_inbox_take(&inbox[0]);
 	NEED(b && b->count == 1 && b->blocks[0] == number(100) && hz_outbox_count(&box) == 1);
+	NEED(!b->next);
 	hz_batch_drop(b);
 	/* Groups of one owner are apart; a flush sends what there is. */
 	for (uint32_t g = 0; g < HZ_GROUPS; g++)
@@ -158,7 +159,8 @@ static void batches(long arg)
 		b[got]->count = MANY;
 	}
 	NEED(hz_remote_counts.batches == MANY && one.n == 0);
-	/* A held pool is not waited for. */
+	/* What is in the pool comes before new ones. */
+	b[0]->next = NULL;
 	hz_batch_drop(b[0]);
 	NEED((b[0] = hz_batch_new(&two)) && hz_remote_counts.batches == MANY);
 	/* None is left and the kernel refuses: the pointer stays with its freer. */
@@ -189,6 +191,7 @@ static void reset_lock(long arg)
 	struct hz_spare spare = { 0 };
 	start();
 	struct hz_batch *b = hz_batch_new(&spare);
+	b->next = NULL;
 	hz_batch_drop(b);
 	hz_remote_reset_lock(); /* nobody holds it: nothing happens */
 	NEED(hz_batch_new(&spare) == b);
@@ -221,6 +224,7 @@ static void drop_all(struct hz_spare *spare)
 		struct hz_batch *b = spare->list;
 		spare->list = b->next;
 		spare->n--;
+		b->next = NULL;
 		hz_batch_drop(b);
 	}
 	NEED(spare->n == 0);
@@ -284,12 +288,78 @@ static void threads(long arg)
 	NEED(n == made + 1 && !spare.n);
 }
 
+/* Threads that want the pool at once wait for it: one that found it held and made a
+ * batch of its own would make the number of batches grow for ever. */
+enum { CROWD = 8, HELD = 40, TURNS = 200000 };
+static pthread_barrier_t all_here;
+
+static void *borrower(void *arg)
+{
+	struct hz_spare spare = { 0 };
+	struct hz_batch *b[HELD];
+	(void)arg;
+	pthread_barrier_wait(&all_here);
+	for (int turn = 0; turn < TURNS; turn++) {
+		for (int i = 0; i < HELD; i++)
+			NEED((b[i] = hz_batch_new(&spare)));
+		for (int i = 0; i < HELD; i++) {
+			b[i]->next = NULL;
+			hz_batch_drop(b[i]);
+		}
+	}
+	return NULL;
+}
+
+static void crowd(long arg)
+{
+	(void)arg;
+	pthread_t thread[CROWD];
+	start();
+	pthread_barrier_init(&all_here, NULL, CROWD);
+	for (size_t i = 0; i < CROWD; i++)
+		thread[i] = start_thread(borrower, NULL);
+	for (size_t i = 0; i < CROWD; i++)
+		pthread_join(thread[i], NULL);
+	/* At any time each holds so many, and has a portion of 16 at hand. */
+	NEED(hz_remote_counts.batches <= CROWD * (HELD + 16));
+}
+
+static void depth(long arg)
+{
+	(void)arg;
+	static struct hz_outbox box;
+	struct hz_spare spare = { 0 };
+	start();
+	NEED(hz_inbox_depth(&inbox[0]) == 0);
+	unsigned was = 0;
+	for (int i = 0; i < 8; i++) {
+		post(&box, &spare, key_of(1, 4), number((size_t)i)); /* blocks of about 16 KiB */
+		hz_outbox_flush(&box, key_of(1, 4) % HZ_OUTBOX_SLOTS);
+		NEED(hz_inbox_depth(&inbox[0]) >= was + 4);
+		was = hz_inbox_depth(&inbox[0]);
+	}
+	for (int i = 0; i < 20000; i++) {
+		post(&box, &spare, key_of(1, 5), number((size_t)i));
+		hz_outbox_flush(&box, key_of(1, 5) % HZ_OUTBOX_SLOTS);
+		NEED(hz_inbox_depth(&inbox[0]) >= was); /* and does not come round */
+		was = hz_inbox_depth(&inbox[0]);
+	}
+	NEED(was == UINT16_MAX);
+	for (struct hz_batch *b = hz_inbox_take(&inbox[0]), *next; b; b = next) {
+		next = b->next;
+		hz_batch_keep(&spare, b);
+	}
+	NEED(hz_inbox_depth(&inbox[0]) == 0);
+}
+
 int main(void)
 {
 	scene(directory, 0, "the directory knows whom it was told, and nobody else");
 	scene(outbox, 0, "outbox: whole batches, clashes, groups, flush");
 	scene(batches, 0, "batches: own, pool, new; refused and had again");
 	scene(reset_lock, 0, "a reset of an open lock changes nothing");
+	scene(crowd, 0, "eight threads that need the pool at once make no more batches than they hold");
+	scene(depth, 0, "an inbox says how much waits in it");
 	scene(threads, 0, "four senders and three receivers: every pointer arrives once");
 	return tap_done();
 }

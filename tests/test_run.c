@@ -19,6 +19,7 @@ struct live {
 	struct hz_run *r;
 	uint32_t first, pages;
 	bool slab;
+	size_t touched;
 	uint64_t mark;
 };
 
@@ -68,7 +69,8 @@ static struct live *take(size_t pages, size_t align, bool slab, size_t touched)
 	if (!r)
 		return NULL;
 	struct live *l = &live[nlive++];
-	*l = (struct live){ r, hz_run_first(r), (uint32_t)pages, slab, random_next(&state) | 1 };
+	*l = (struct live){ r, hz_run_first(r), (uint32_t)pages, slab, touched,
+			    random_next(&state) | 1 };
 	NEED(hz_run_pages(r) == pages);
 	NEED((uintptr_t)r->base % (align * HZ_PAGE) == 0);
 	if (slab) {
@@ -82,7 +84,7 @@ static struct live *take(size_t pages, size_t align, bool slab, size_t touched)
 	for (size_t i = touched; i < pages; i++)
 		NEED(page_zero(word_of(l, i)));
 	write_pages(l, 0, touched);
-	r->touched = (uint32_t)touched;
+	l->touched = touched;
 	named(l);
 	return l;
 }
@@ -90,7 +92,7 @@ static struct live *take(size_t pages, size_t align, bool slab, size_t touched)
 static void give(struct live *l)
 {
 	intact_pages(l);
-	size_t touched = l->slab ? l->r->touched : l->pages;
+	size_t touched = l->slab ? l->touched : l->pages;
 	hz_run_free(l->r, touched);
 	*l = live[--nlive];
 }
@@ -272,7 +274,7 @@ static void joining(long arg)
 	}
 	/* What came clean and was not touched goes back as clean, at once. */
 	struct live *l = take(20, 1, true, 7);
-	NEED(l->r->zero && l->r->touched == 7);
+	NEED(l->r->zero && l->touched == 7);
 	give(l);
 	NEED(hz_run_counts.dirty_pages == 7);
 	give_all();
