@@ -86,12 +86,16 @@ static unsigned rounds_max(unsigned c)
 				   HZ_LANE_MAG_CLASS_BYTES / hz_classes[c].bytes));
 }
 
-/* Blocks moved when class c's magazine is empty or full.  Where each costs a
- * slab, a quarter: as rarely again as half of it, for half of the work. */
-static size_t portion(const struct hz_heap *h, unsigned c)
+/* Blocks moved when class c's magazine is empty or (`out`) full: half of it.  Where
+ * each costs a slab and they come and go, a quarter: as rarely again, for half of the
+ * work. */
+static size_t portion(struct hz_heap *h, unsigned c, bool out)
 {
 	size_t rounds = h->rounds[c];
-	return hz_classes[c].blocks == 1 ? (rounds + 3) / 4 : hz_min((rounds + 1) / 2, PORTION);
+	bool turned = (h->out >> c & 1) != out;
+	h->out ^= (uint64_t)turned << c;
+	return turned && hz_classes[c].blocks == 1 ? (rounds + 3) / 4
+						   : hz_min((rounds + 1) / 2, PORTION);
 }
 
 /* Magazine arrays: metadata, free ones by size. */
@@ -455,9 +459,9 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 	struct hz_heap *late[HZ_ADOPT_LOOKS + 1];
 	late[0] = NULL;
 	if (hz_classes[c].blocks == 1)
-		fill_whole(h, c, portion(h, c));
+		fill_whole(h, c, portion(h, c, false));
 	else
-		fill(h, c, portion(h, c), late);
+		fill(h, c, portion(h, c, false), late);
 	p = pop(m);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
@@ -506,7 +510,7 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 			hz_mag_free_direct(p);
 			return;
 		}
-		flush(h, c, portion(h, c));
+		flush(h, c, portion(h, c, true));
 		if (unlikely(crowded() && h->mag_bytes > share_of(h) + CROWD_START))
 			hz_mag_shrink_all(h);
 		hz_pressure_freed();

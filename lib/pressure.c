@@ -39,7 +39,8 @@ static struct {
 	/* Of whoever frees, relaxed; lost updates cost a purge too few or many. */
 	uint32_t early_ms; /* last purge before its time */
 	size_t early_pages, early_used; /* purged so, of late; used then */
-	size_t trusted_pages; /* the most it came back for */
+	size_t trusted_pages; /* the most it came back for, from the second time on */
+	uint32_t backs; /* times it came back */
 	uint32_t asked_ms; /* last question about limits; CAS by who asks */
 	bool near; /* the answer; who asked */
 } pressure;
@@ -87,8 +88,11 @@ static void over(size_t used, size_t dirty)
 	size_t gone = soon ? hz_load(&pressure.early_pages) : 0;
 	size_t back = hz_load(&hz_run_counts.high_pages) - hz_load(&pressure.early_used);
 	if (gone > LEAST_PAGES && back > gone / 2 && back > hz_load(&pressure.trusted_pages)) {
-		hz_store(&pressure.trusted_pages, back + back / 4);
-		return;
+		if (hz_add(&pressure.backs, 1)) {
+			hz_store(&pressure.trusted_pages, back + back / 4);
+			return;
+		}
+		gone = 0;
 	}
 	size_t n = purge(keep_of(used, true), 0);
 	if (!n) /* refused, as for locked memory */
