@@ -117,8 +117,20 @@ static struct hz_run *from_stock(size_t pages, size_t n, size_t *got)
 	return list;
 }
 
+/* Records of what others freed are in other processors' caches: they are asked for
+ * before the lock is held.  They may be changing; nothing but a hint comes of it. */
+static void fetch(size_t pages, size_t n)
+{
+	const struct hz_run *r = HZ_RACE_DETECTOR ? NULL : hz_load(&hz_bins.stock[pages]);
+	for (; r && n--; r = hz_load(&r->next)) {
+		__builtin_prefetch(r, 1);
+		__builtin_prefetch(r->bits, 1);
+	}
+}
+
 struct hz_run *hz_run_stock(size_t pages, size_t *n)
 {
+	fetch(pages, *n);
 	hz_lock(&hz_arena_lock);
 	struct hz_run *list = from_stock(pages, *n, n);
 	leave();
