@@ -255,6 +255,16 @@ bool hz_bins_stock_clear(void)
 	return true;
 }
 
+bool hz_bins_stock_break(size_t pages)
+{
+	for (size_t n = pages; n <= HZ_STOCK_RUN_PAGES; n++) {
+		struct hz_run *r = hz_bins_stock_take(n);
+		if (r)
+			return hz_bins_put_back(r, HZ_RUN_DIRTY);
+	}
+	return hz_bins_stock_clear();
+}
+
 void hz_bins_stock_aged(void)
 {
 	for (size_t n = 1; n <= HZ_STOCK_RUN_PAGES; n++) {

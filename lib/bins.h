@@ -104,6 +104,8 @@ struct hz_run *hz_bins_find_joined(size_t pages);
 bool hz_bins_stock_add(struct hz_run *r, size_t pages);
 struct hz_run *hz_bins_stock_take(size_t pages);
 bool hz_bins_stock_clear(void);
+/* One run of at least so many pages; if there is none, all. */
+bool hz_bins_stock_break(size_t pages);
 /* Into the bins: what nobody took since the last such call; all of it if it is
  * more than may be. */
 void hz_bins_stock_aged(void);

@@ -78,13 +78,13 @@ static struct hz_run *find_any(size_t pages)
 {
 	struct hz_run *r = find_dirty(pages);
 	bool peak = hz_run_counts.used_pages + pages > hz_load(&hz_run_counts.peak_pages);
-	if (!r && (peak || pages > HZ_STOCK_RUN_PAGES) && hz_bins_stock_clear())
+	if (!r && (peak || pages > HZ_STOCK_RUN_PAGES) && hz_bins_stock_break(pages))
 		r = find_dirty(pages);
 	if (!r)
 		r = hz_bins_find(HZ_KIND_CLEAN, pages);
 	/* Addresses are charged, too: no more of them for what stock is more than a little. */
 	if (!r && hz_run_counts.stock_pages > hz_run_counts.used_pages >> GROW_SHIFT &&
-	    hz_bins_stock_clear())
+	    hz_bins_stock_break(pages))
 		r = find_dirty(pages);
 	if (!r)
 		r = grow_any(pages);
