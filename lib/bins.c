@@ -150,8 +150,6 @@ struct hz_run *hz_bins_behind(struct hz_arena *a, size_t end)
 	return r && hz_bins_is_free(r) && hz_run_first(r) == end ? r : NULL;
 }
 
-/* Puts the pages of r, which is in no list, back as `state`, joined with its
- * neighbours of that kind.  Returns the joined run. */
 struct hz_run *hz_bins_put_back(struct hz_run *r, enum hz_run_state state)
 {
 	struct hz_arena *a = hz_run_arena(r);
@@ -180,7 +178,6 @@ struct hz_run *hz_bins_put_back(struct hz_run *r, enum hz_run_state state)
 	return r;
 }
 
-/* Cuts r, in no list, to its front `pages`; the rest goes back as `state`. */
 void hz_bins_cut(struct hz_run *r, size_t pages, enum hz_run_state state)
 {
 	size_t first = hz_run_first(r), all = hz_run_pages(r);
@@ -245,7 +242,6 @@ static void stock_cut(size_t pages, uint32_t keep)
 	}
 }
 
-/* Everything in stock joins the bins; whether there was anything. */
 bool hz_bins_stock_clear(void)
 {
 	if (!hz_run_counts.stock_pages)
@@ -356,19 +352,5 @@ struct hz_run *hz_bins_find_joined(size_t pages)
 
 void hz_bins_reset(void)
 {
-	for (int k = 0; k < HZ_KINDS; k++) {
-		for (int b = 0; b < HZ_BINS; b++)
-			hz_bins.of[k][b] = NULL;
-		for (int w = 0; w < HZ_BINS_WORDS; w++)
-			hz_bins.full[k][w] = 0;
-	}
-	hz_bins.oldest = hz_bins.newest = NULL;
-	for (int n = 0; n <= HZ_STOCK_RUN_PAGES; n++) {
-		hz_bins.stock[n] = NULL;
-		hz_bins.count[n] = hz_bins.low[n] = 0;
-	}
-	for (int i = 0; i < HZ_ARENAS_MAX; i++) {
-		hz_bins.records[i] = NULL; /* may be mid-change: left behind */
-		hz_bins.spare[i] = 0;
-	}
+	hz_zero(&hz_bins, sizeof(hz_bins)); /* records may be mid-change: left behind */
 }

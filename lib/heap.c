@@ -252,17 +252,16 @@ static struct hz_heap *attach(void)
 		return NULL;
 	}
 	struct hz_heap *h = heap_again();
-	if (!h) {
+	if (!h)
 		h = idle_pop();
-		if (!h)
-			h = heap_new();
-		if (!h) {
-			hz_lock(&heaps.lock);
-			hz_bump(&heaps.live, -1u);
-			hz_unlock(&heaps.lock);
-			hz_tls.state = HZ_THREAD_NEW;
-			return NULL;
-		}
+	if (!h)
+		h = heap_new();
+	if (!h) {
+		hz_lock(&heaps.lock);
+		hz_bump(&heaps.live, -1u);
+		hz_unlock(&heaps.lock);
+		hz_tls.state = HZ_THREAD_NEW;
+		return NULL;
 	}
 	hz_lock(&h->lock);
 	hz_store(&h->tls, &hz_tls);

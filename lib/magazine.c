@@ -178,7 +178,6 @@ static bool may_grow(const struct hz_heap *h, unsigned c)
 	return h->rounds[c] < rounds_max(c) && h->mag_bytes + more <= share_of(h);
 }
 
-/* Room for more blocks of class c, if there may be any. */
 bool hz_mag_grow(struct hz_heap *h, unsigned c)
 {
 	if (!h->array[c])
@@ -228,8 +227,6 @@ static void settle(struct hz_heap *h, struct hz_run **slabs, size_t n)
 		hz_slab_close(empty);
 }
 
-/* Frees blocks into slabs of heap h, whose lock is held.  Blocks whose slab
- * has another owner by now are moved to the front; returns how many. */
 size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 {
 	size_t strays = 0, nslabs = 0;
@@ -263,7 +260,6 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 	return strays;
 }
 
-/* The slab of a block that is its whole slab; reports what is no such block. */
 struct hz_run *hz_mag_whole_slab(void *p, unsigned c)
 {
 	struct hz_run *s = hz_run_of(p);
@@ -297,8 +293,7 @@ static void close_blocks(unsigned c, void **blocks, size_t n)
 		s->next = list;
 		list = s;
 	}
-	if (list)
-		hz_slab_close(list);
+	hz_slab_close(list);
 }
 
 /* The oldest n blocks of a magazine go back to their slabs. */

@@ -24,18 +24,18 @@ enum {
 	LEAVES = 1 << (32 - HZ_TAG_OWNER_SHIFT - LEAF_SHIFT),
 };
 
-/* Pointers of one batch by group: HZ_LANE_BATCH_BYTES over the middle size of
- * the group (64, 256, 1K, 4K, 16K, 64K), at most HZ_LANE_BATCH_ROUNDS, and at
- * least 4 so that a locked instruction is shared by some. */
-#define AT_LEAST(n, least) ((n) < (least) ? (least) : (n))
-#define AT_MOST(n, most) ((n) > (most) ? (most) : (n))
-#define ROUNDS(mid) AT_MOST(AT_LEAST(HZ_LANE_BATCH_BYTES / (mid), 4), HZ_LANE_BATCH_ROUNDS)
-static const uint16_t rounds[HZ_GROUPS] = {
-	ROUNDS(64),    ROUNDS(256),   ROUNDS(1024),  ROUNDS(4096),
-	ROUNDS(16384), ROUNDS(65536), ROUNDS(65536), ROUNDS(65536),
-};
+/* Middle size of the blocks of a key's group. */
+static size_t middle_of(uint32_t key)
+{
+	return (size_t)64 << 2 * hz_min(key % HZ_GROUPS, 5);
+}
 
-static const uint32_t middle[HZ_GROUPS] = { 64, 256, 1024, 4096, 16384, 65536, 65536, 65536 };
+/* Pointers of one batch: HZ_LANE_BATCH_BYTES, at least 4 so that a locked instruction is
+ * shared by some. */
+static size_t rounds_of(uint32_t key)
+{
+	return hz_min(hz_max(HZ_LANE_BATCH_BYTES / middle_of(key), 4), HZ_LANE_BATCH_ROUNDS);
+}
 
 struct leaf {
 	struct hz_inbox *inbox[1 << LEAF_SHIFT];
@@ -154,7 +154,7 @@ uint32_t hz_outbox_flush(struct hz_outbox *box, unsigned i)
 	b->owner = owner;
 	slot->batch = NULL;
 	slot->next = slot->end = NULL;
-	hz_inbox_push(inbox, b, b->count * middle[slot->key % HZ_GROUPS] / HZ_PAGE + 1);
+	hz_inbox_push(inbox, b, (unsigned)(b->count * middle_of(slot->key) / HZ_PAGE + 1));
 	hz_bump(&box->sent, 1);
 	return owner;
 }
@@ -172,7 +172,7 @@ bool hz_outbox_open(struct hz_outbox *box, struct hz_spare *spare, uint32_t key,
 	}
 	slot->key = key;
 	slot->next = slot->batch->blocks;
-	slot->end = slot->next + rounds[key % HZ_GROUPS];
+	slot->end = slot->next + rounds_of(key);
 	return true;
 }
 

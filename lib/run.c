@@ -61,10 +61,9 @@ static void leave(void)
 
 static void peak_seen(void)
 {
-	if (hz_run_counts.used_pages > hz_load(&hz_run_counts.peak_pages))
-		hz_store(&hz_run_counts.peak_pages, hz_run_counts.used_pages);
-	if (hz_run_counts.used_pages > hz_load(&hz_run_counts.high_pages))
-		hz_store(&hz_run_counts.high_pages, hz_run_counts.used_pages);
+	size_t used = hz_run_counts.used_pages;
+	hz_store(&hz_run_counts.peak_pages, hz_max(used, hz_load(&hz_run_counts.peak_pages)));
+	hz_store(&hz_run_counts.high_pages, hz_max(used, hz_load(&hz_run_counts.high_pages)));
 }
 
 static struct hz_run *find_dirty(size_t pages)
@@ -232,7 +231,6 @@ bool hz_run_resize(struct hz_run *r, size_t pages)
 		goto out;
 	if (pages <= have) {
 		hz_bins_cut(r, pages, HZ_RUN_DIRTY);
-		done = true;
 	} else {
 		struct hz_run *next = hz_bins_behind(a, first + have);
 		if (first + have == a->pages_top ||
@@ -251,14 +249,12 @@ bool hz_run_resize(struct hz_run *r, size_t pages)
 		hz_bins_record_drop(next);
 		hz_run_set_span(r, first, pages);
 		r->zero = r->zero && was == HZ_RUN_CLEAN;
-		done = true;
 	}
-	if (done) {
-		hz_run_name_ends(r);
-		hz_bump(&hz_run_counts.used_pages, pages - have);
-		hz_bump(&hz_run_counts.large_pages, pages - have);
-		peak_seen();
-	}
+	hz_run_name_ends(r);
+	hz_bump(&hz_run_counts.used_pages, pages - have);
+	hz_bump(&hz_run_counts.large_pages, pages - have);
+	peak_seen();
+	done = true;
 out:
 	leave();
 	return done;
