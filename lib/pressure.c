@@ -8,11 +8,11 @@
  *
  * Keeping as much as the process recently used raises no peak, and what is
  * not used for a second is given back.  But a process that has freed most of
- * what it had may never call again, so as long as it has not shown that it
- * comes back within two seconds for what it gave up, it keeps no more than
+ * what it had may never call again, so as long as it has not shown twice that
+ * it comes back within two seconds for what it gave up, it keeps no more than
  * half of what it uses, and then as much as it came back for, until memory
  * grows old unused.
- * The first such return costs page faults once, the last one costs what the
+ * The first two such returns cost page faults, the last one costs what the
  * exit of the process would.
  *
  * Invariants: nothing here holds a lock while the kernel works; a purge that
