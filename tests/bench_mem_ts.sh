@@ -40,7 +40,12 @@ matches "$text" '^\[MEM_TS\] out=real.csv rc=0 n=[0-9]+ mean_kb=[0-9]+ max_kb=[0
 max=$(printf '%s\n' "$text" | sed -n 's/.*max_kb=\([0-9]*\).*/\1/p')
 [ "${max:-0}" -ge 19531 ] && [ "$max" -le 60000 ]
 ok $? "200000 blocks of 100 bytes are between 19531 and 60000 KiB ($max)"
-filled=$(sed 1d real.csv | awk -F, '$4 != "" { n++; if ($4 > $2 + 200) bad = 1 } END { print n + 0, bad + 0 }')
+# The program grows between the two questions: PSS is not above the next row's RSS.
+filled=$(sed 1d real.csv | awk -F, '
+	pss > ($2 > rss ? $2 : rss) + 200 { bad = 1 }
+	{ rss = $2; pss = $4 }
+	$4 != "" { n++ }
+	END { print n + 0, (bad || pss > rss + 200) + 0 }')
 rows=$(sed 1d real.csv | wc -l)
 is "$filled" "$(((rows + 4) / 5)) 0" "PSS in every fifth row, not above RSS"
 OUT=never.csv INTERVAL_MS=10 PSS_EVERY=0 "$bench/measure_mem_timeseries.sh" sleep 0.2 >/dev/null 2>&1

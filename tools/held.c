@@ -87,7 +87,7 @@ static void read_batches(struct walk *w, const uint8_t *heap)
 			w->a->partial = true;
 			return;
 		}
-		uint64_t count = number(batch + n->batch_count, 4);
+		uint64_t count = number(batch + n->batch_count, 2);
 		if (count <= n->batch_rounds)
 			hold_blocks(w, batch + n->batch_blocks, count);
 	}

@@ -204,7 +204,7 @@ class Heap:
             if not at:
                 break
             batch = root.read(at, root["batch.size"])
-            count = min(get(batch, root["batch.count"], "<I"), root["batch.rounds"])
+            count = min(get(batch, root["batch.count"], "<H"), root["batch.rounds"])
             for block, in struct.iter_unpack("<Q", batch[root["batch.blocks"]:][:8 * count]):
                 yield "in the inbox", None, block
             at = get(batch, root["batch.next"])
