@@ -28,7 +28,7 @@ enum {
 
 /* All of it is the arena lock's. */
 extern struct hz_bins {
-	struct hz_run *of[HZ_KINDS][HZ_BINS];
+	_Alignas(16) struct hz_run *of[HZ_KINDS][HZ_BINS]; /* aligned for hz_zero */
 	uint64_t full[HZ_KINDS][HZ_BINS_WORDS]; /* bit: bin not empty */
 	struct hz_run *oldest, *newest; /* purge queue */
 	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked by next */

@@ -26,7 +26,8 @@ enum {
 	/* A thread's first frees bring it no heap: they may be libc's, past all destructors,
 	 * of what it held for stacks that it keeps no longer (40 MiB: 160 of 256 KiB). */
 	EARLY_FREES = 160,
-	/* Pages' worth of blocks that wait for a thread before others see to them: 2 MiB. */
+	/* Pages' worth of blocks that wait for a thread before others see to them: 2 MiB; a
+	 * half and four times as much were slower. */
 	BACKLOG = 512,
 };
 

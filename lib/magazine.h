@@ -56,7 +56,7 @@ bool hz_mag_drain_for(struct hz_heap *h);
 /* Unlocks a heap that is not the thread's own: what came meanwhile, to a heap
  * that is idle, is drained.  Every such unlock is this one. */
 void hz_mag_unlock(struct hz_heap *h);
-/* After a push to heap `owner` (0: none): if it is idle, drains it. */
+/* After a push to heap `owner` (0: none): drains it if it is idle or much waits. */
 void hz_mag_sent(uint32_t owner);
 void hz_mag_shrink_idle(struct hz_heap *h);
 /* All magazines emptied into slabs and made small. */

@@ -40,7 +40,7 @@ static struct {
 	uint32_t early_ms; /* last purge before its time */
 	size_t early_pages, early_used; /* purged so, of late; used then */
 	size_t trusted_pages; /* the most it came back for, from the second time on */
-	uint32_t backs; /* times it came back */
+	uint32_t backs; /* times it came back, ever */
 	uint32_t asked_ms; /* last question about limits; CAS by who asks */
 	bool near; /* the answer; who asked */
 } pressure;
