@@ -725,11 +725,13 @@ other_system() {
 	for time in '' 0 -1 1d 25h 1mm x 99999999999999999999; do
 		fails 2 "not a time from 1s to 24h: '$time'" hz-preload try --for="$time"
 	done
-	for words in '' bogus 'enable more' service 'status --bogus'; do
-		# shellcheck disable=SC2086
-		run hz-preload $words
-		[ "$status" -eq 2 ]
-	done
+	fails 2 "or service? See hz-preload --help" hz-preload
+	fails 2 "unknown command 'bogus'" hz-preload bogus
+	fails 2 "one word too many: 'more'" hz-preload enable more
+	fails 2 "one word too many: 'b'" hz-preload service a b
+	fails 2 "service: which one?" hz-preload service
+	fails 2 "unrecognized option '--bogus'" hz-preload status --bogus
+	fails 2 "'--lane' requires an argument" hz-preload check --lane
 	chmod 755 "$BATS_TEST_TMPDIR"
 	cp "$tools/hz-preload" /run/hz-preload
 	cd /

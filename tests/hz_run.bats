@@ -140,10 +140,16 @@ setup() {
 	fails 2 "not a path" hz-run --report= true
 	fails 2 "not a path" hz-run --report="/$(printf '%0600d' 0)" true
 	fails 2 "goes with no other option" hz-run --off --lane=balanced true
-	run hz-run --bogus true
-	[ "$status" -eq 2 ]
-	run hz-run
-	[ "$status" -eq 2 ]
+	fails 2 "not a file in a directory that is there: 'absent/x'" hz-run --report=absent/x true
+	fails 2 "not a file in a directory" hz-run --report="$PWD" true
+	fails 2 "not a file in a directory" hz-run --report=absent/ true
+	hz-run --report=%e/x true
+	hz-run --report=/%p.none --observe=no true
+	fails 2 "unrecognized option '--bogus'" hz-run --bogus true
+	fails 2 "'--lane' requires an argument" hz-run --lane
+	fails 2 "'--off' doesn't allow an argument" hz-run --off=1 true
+	fails 2 "which program?" hz-run
+	fails 2 "which program?" hz-run --off --
 }
 
 @test "a library directory with blanks, colons or no root is refused" {

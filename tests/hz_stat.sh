@@ -91,7 +91,7 @@ error() { # CODE TEXT ARGS...
 	shift 2
 	"$stat" "$@" >/dev/null 2>"$work/err"
 	got=$?
-	[ $got -eq "$code" ] && grep -q -e "$text" "$work/err"
+	[ $got -eq "$code" ] && grep -q -e "$text" "$work/err" && [ "$(wc -l <"$work/err")" -eq 1 ]
 	ok $? "hz-stat $*: $text" || { note "code $got"; note <"$work/err"; }
 }
 error 1 'no such process' 4194304
@@ -103,7 +103,8 @@ error 1 'not a 64-bit core file' --core "$stat"
 error 1 'cannot be opened' --core /nonexistent
 error 2 'not a process number' abc
 error 2 'whose memory' --json
-error 2 'usage' --unknown
+error 2 "unrecognized option '--unknown'" --unknown
+error 2 "'--core' requires an argument" --core
 error 2 'not a number of seconds' --watch never 1
 
 done_testing

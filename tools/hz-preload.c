@@ -51,7 +51,7 @@ static const struct {
 	[SERVICE] = { "service", LANE | EXEMPT | REMOVE, true },
 };
 
-static void usage(FILE *to)
+static void usage(void)
 {
 	fputs("usage: hz-preload check [--lane=NAME]\n"
 	      "       hz-preload enable [--lane=NAME] [--replace] [--volatile]\n"
@@ -60,7 +60,7 @@ static void usage(FILE *to)
 	      "       hz-preload status\n"
 	      "       hz-preload service NAME [--lane=NAME | --exempt | --remove]\n"
 	      "each with [--root=DIR] [--libdir=DIR]\n",
-	      to);
+	      stdout);
 }
 
 __attribute__((format(printf, 1, 2), noreturn)) static void wrong(const char *format, ...)
@@ -182,27 +182,24 @@ int main(int argc, char **argv)
 		case REPLACE: p.replace = true; break;
 		case VOLATILE: case EXEMPT: case REMOVE: break;
 		case 'h':
-			usage(stdout);
+			usage();
 			return 0;
 		default:
-			usage(stderr);
-			return WRONG;
+			return WRONG; /* getopt_long has said why */
 		}
 	}
 	argv += optind;
 	int command = 0;
 	while (*argv && command < count && strcmp(commands[command].name, *argv))
 		command++;
-	if (!*argv || command == count) {
-		if (*argv)
-			fprintf(stderr, "hz-preload: unknown command '%s'\n", *argv);
-		usage(stderr);
-		return WRONG;
-	}
-	if (!argv[1] != (command != SERVICE) || (argv[1] && argv[2])) {
-		usage(stderr);
-		return WRONG;
-	}
+	if (!*argv)
+		wrong("check, enable, try, disable, status or service? See hz-preload --help");
+	if (command == count)
+		wrong("unknown command '%s': see hz-preload --help", *argv);
+	if (command == SERVICE && !argv[1])
+		wrong("service: which one?");
+	if (argv[command == SERVICE ? 2 : 1])
+		wrong("%s: one word too many: '%s'", *argv, argv[command == SERVICE ? 2 : 1]);
 	if (given & ~commands[command].options)
 		wrong("%s does not take that option: see hz-preload --help", *argv);
 	if (command == SERVICE && (given & (given - 1)))

@@ -61,12 +61,12 @@ __attribute__((format(printf, 1, 2), noreturn)) static void refuse(const char *f
 	exit(REFUSED);
 }
 
-static void usage(FILE *to)
+static void usage(void)
 {
 	fputs("usage: hz-run [--lane=NAME] [--observe[=LIST]] [--arena-size=SIZE] [--report=FILE]\n"
 	      "              [--] PROGRAM [ARGUMENT...]\n"
 	      "       hz-run --off [--] PROGRAM [ARGUMENT...]\n",
-	      to);
+	      stdout);
 }
 
 /* What HZ_OBSERVE takes: see hz_options(7).  Sets *waste if box waste is in it. */
@@ -201,6 +201,20 @@ static void set(const char *name, const char *value)
 		refuse("%s: %s", name, strerror(errno));
 }
 
+/* Whether a report could be written there: what the library cannot open, it
+ * passes over.  A directory with a % in its name is known to the program only. */
+static bool can_be_file(char *path)
+{
+	struct stat s;
+	char *slash = strrchr(path, '/');
+	if (!stat(path, &s) && S_ISDIR(s.st_mode))
+		return false;
+	*slash = 0;
+	bool there = strchr(path, '%') || (!stat(*path ? path : "/", &s) && S_ISDIR(s.st_mode));
+	*slash = '/';
+	return there;
+}
+
 static void set_report(void)
 {
 	char path[PATH_MAX] = "";
@@ -210,6 +224,8 @@ static void set_report(void)
 	if (n + 1 + strlen(o.report) > REPORT_PATH || !*o.report)
 		refuse("--report: not a path of 1 to %d characters", REPORT_PATH);
 	snprintf(path + n, sizeof(path) - n, "%s%s", n ? "/" : "", o.report);
+	if (!can_be_file(path))
+		refuse("--report: not a file in a directory that is there: '%s'", o.report);
 	set("HZ_OBSERVE_FILE", path);
 	/* A file to report to means that a report is wanted: of what costs nothing. */
 	if (!o.observe && !getenv("HZ_OBSERVE"))
@@ -293,18 +309,15 @@ int main(int argc, char **argv)
 		case REPORT: o.report = optarg; break;
 		case OFF: o.off = true; break;
 		case 'h':
-			usage(stdout);
+			usage();
 			return 0;
 		default:
-			usage(stderr);
-			return REFUSED;
+			return REFUSED; /* getopt_long has said why */
 		}
 	}
 	argv += optind;
-	if (!*argv) {
-		usage(stderr);
-		return REFUSED;
-	}
+	if (!*argv)
+		refuse("which program? See hz-run --help");
 	if (o.off && on)
 		refuse("--off goes with no other option");
 	find(*argv, file);

@@ -36,17 +36,16 @@ static struct {
 	size_t nshown;
 } o = { .top = 8 };
 
-static void usage(FILE *to)
+static void usage(void)
 {
 	fputs("usage: hz-stat [-a] [--watch SECONDS] [--json|--csv|--openmetrics] [--explain]\n"
 	      "               [--top N] [--output FILE] [--core FILE [--exe FILE]] [PID...]\n",
-	      to);
+	      stdout);
 }
 
 static void wrong(const char *text, const char *what)
 {
 	fprintf(stderr, "hz-stat: %s%s%s\n", text, what ? ": " : "", what ? what : "");
-	usage(stderr);
 	exit(2);
 }
 
@@ -200,11 +199,10 @@ int main(int argc, char **argv)
 				wrong("--top: not a number up to 128", optarg);
 			break;
 		case 'h':
-			usage(stdout);
+			usage();
 			return 0;
 		default:
-			usage(stderr);
-			return 2;
+			return 2; /* getopt_long has said why */
 		}
 	}
 	if (o.exe && !o.core)
