@@ -84,5 +84,9 @@ fi
 
 $MAKE -s uninstall DESTDIR="$dest" >"$work/log" 2>&1
 is "$(find "$dest" -type f -o -type l)" "" "make uninstall leaves no file"
+for dir in "$(variable includedir)/hz" "$(variable datarootdir)/libhz" "$(variable datarootdir)/gdb/auto-load$libdir"; do
+	[ ! -d "$dest$dir" ]
+	ok $? "nor $dir"
+done
 
 done_testing
