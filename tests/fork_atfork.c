@@ -36,7 +36,7 @@ int main(void)
 	for (long i = work(FORKS); i > 0; i--) {
 		pid_t child = fork();
 		if (child == 0) {
-			alarm(60);
+			watchdog(60);
 			_exit(handler_bad || use_malloc());
 		}
 		bad += child < 0 || !ended_well(reap(child));

@@ -4,7 +4,7 @@
  *
  * Each child allocates and frees every size, frees what it inherited, starts
  * a thread that does the same, and forks a grandchild that does it again.  A
- * child that hangs is killed by its own alarm and reported.
+ * child that hangs is ended by its own watchdog and reported.
  */
 #include "churn.h"
 
@@ -14,7 +14,7 @@ static int grandchild(void)
 {
 	pid_t child = fork();
 	if (child == 0) {
-		alarm(CHILD_SECONDS);
+		watchdog(CHILD_SECONDS);
 		_exit(use_malloc());
 	}
 	return child < 0 || !ended_well(reap(child));
@@ -39,7 +39,7 @@ int main(void)
 		pid_t child = fork();
 		int status;
 		if (child == 0) {
-			alarm(CHILD_SECONDS);
+			watchdog(CHILD_SECONDS);
 			_exit(in_child());
 		}
 		if (child < 0)

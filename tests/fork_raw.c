@@ -33,7 +33,7 @@ static long run(pid_t (*make)(void))
 	for (long i = work(CLONES); i > 0; i--) {
 		pid_t child = make();
 		if (child == 0) {
-			alarm(60);
+			watchdog(60);
 			_exit(use_malloc());
 		}
 		bad += child < 0 || !ended_well(reap(child));

@@ -84,7 +84,7 @@ static void check(const char *text, pid_t (*with)(void), int threads)
 	make = with;
 	child = fork();
 	if (child == 0) {
-		alarm(SECONDS);
+		watchdog(SECONDS);
 		_exit(!forks_survived(threads));
 	}
 	ok(ended_well(reap(child)), "%s", text);

@@ -5,8 +5,8 @@
  * libc's fork takes stdio's list lock after the handlers of pthread_atfork;
  * fopen, fclose and open_memstream allocate with that lock held.  A malloc
  * that holds its locks across fork meets both orders and deadlocks in the
- * parent.  Threads open and close streams while the main thread forks; an
- * alarm ends a hang.
+ * parent.  Threads open and close streams while the main thread forks; a
+ * watchdog ends a hang.
  */
 #include "churn.h"
 
@@ -62,7 +62,7 @@ int main(void)
 	for (long i = work(FORKS); i > 0; i--) {
 		pid_t child = fork();
 		if (child == 0) {
-			alarm(60);
+			watchdog(60);
 			_exit(in_child());
 		}
 		bad += child < 0 || !ended_well(reap(child));

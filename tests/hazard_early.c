@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 		 before ? before : "");
 	child = fork();
 	if (child == 0) {
-		alarm(60);
+		watchdog_of_exec(60);
 		setenv("LD_PRELOAD", preload, 1);
 		execl("/proc/self/exe", "hazard_early", "--early", (char *)NULL);
 		_exit(127);

@@ -172,7 +172,7 @@ static int run(size_t i, const char *mode)
 		snprintf(number, sizeof(number), "%zu", i);
 		if (freopen("/dev/null", "w", stderr) == NULL)
 			_exit(1);
-		alarm(60);
+		watchdog_of_exec(60);
 		execl("/proc/self/exe", "hazard_first", number, mode, (char *)NULL);
 		_exit(127);
 	}

@@ -42,7 +42,7 @@ static long locked_rss(int flags, int before)
 		tap_bail("pipe");
 	child = fork();
 	if (child == 0) {
-		alarm(SECONDS);
+		watchdog(SECONDS);
 		if (!before)
 			free(escape(malloc(100)));
 		if (flags && mlockall(flags))
@@ -106,7 +106,7 @@ static int unprivileged(void)
 	struct rlimit limit;
 	pid_t child = fork();
 	if (child == 0) {
-		alarm(SECONDS);
+		watchdog(SECONDS);
 		free(escape(malloc(100)));
 		getrlimit(RLIMIT_MEMLOCK, &limit);
 		if (limit.rlim_max > 64 * MIB)

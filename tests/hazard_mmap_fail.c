@@ -144,7 +144,7 @@ static void check(const char *text, const struct refusal *refusal, size_t count,
 	pid_t child = fork();
 	int status, bad = 0;
 	if (child == 0) {
-		alarm(SECONDS);
+		watchdog(SECONDS);
 		bad = used_before ? live(1) : 0;
 		if (!install(refusal, count))
 			_exit(NO_FILTER);

@@ -90,7 +90,7 @@ static size_t run_copy(int *status)
 		dup2(ends[1], 2);
 		close(ends[0]);
 		close(ends[1]);
-		alarm(60);
+		watchdog_of_exec(60);
 		set_everything();
 		execl(copy, copy, "--as-other", (char *)NULL);
 		_exit(SKIPPED);

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "../tools/heap.h"
-#include "tap.h"
+#include "probe.h"
 
 enum { ROUNDS = 1500, BLOCKS = 20000, MAPS = 400, PAGES_4K = 4096, FLIPS = 12,
        MAP_BYTES_MAX = 256 << 20 };
@@ -168,7 +168,7 @@ int main(void)
 	char path[64];
 	int results[8] = { 0 }, wrong = 0;
 
-	alarm(300);
+	watchdog(300);
 	for (int i = 0; i < BLOCKS; i++)
 		block[i] = memset(malloc((size_t)i % 500 + 1), 1, 1);
 	for (int i = 0; i < BLOCKS; i += 3)

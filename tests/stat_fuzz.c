@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "../tools/heap.h"
-#include "tap.h"
+#include "probe.h"
 
 enum { ROUNDS = 1500, BLOCKS = 30000 };
 
@@ -82,7 +82,7 @@ int main(void)
 	struct image m = { .pid = 1 };
 	int results[8] = { 0 }, wrong = 0;
 
-	alarm(300);
+	watchdog(300);
 	for (int i = 0; i < BLOCKS; i++)
 		block[i] = malloc((size_t)i % 3000 + 1);
 	for (int i = 0; i < BLOCKS; i += 3) {

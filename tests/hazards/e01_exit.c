@@ -39,7 +39,7 @@ static void *leaves(void *unused)
 
 static int run(const char *mode)
 {
-	alarm(HAZARD_SECONDS);
+	watchdog(HAZARD_SECONDS);
 	for (size_t i = 0; i < COUNT_OF(kept); i++)
 		kept[i] = malloc(i * 100);
 	at_quick_exit(last);

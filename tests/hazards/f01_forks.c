@@ -5,7 +5,7 @@
  * 500 light children, 10,000 with HZ_TEST_LONG=1, from a process with three busy
  * threads: each allocates and frees every size to 64 KiB and what it inherited,
  * every tenth in a thread of its own.  A child that hangs is killed by its
- * alarm.
+ * watchdog.
  *
  * And 200 where no page can be wiped by a fork, as on kernels before 4.14 and with
  * pages of 64 KiB: a filter refuses that advice.
@@ -38,7 +38,7 @@ static int child(long i)
 {
 	pthread_t thread;
 	void *bad = NULL;
-	alarm(HAZARD_SECONDS);
+	watchdog(HAZARD_SECONDS);
 	if (!thread_first) {
 		free_inherited();
 		if (some(NULL) || churn.errors)

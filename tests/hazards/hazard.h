@@ -55,7 +55,7 @@ static inline int run_self(const char *mode, char *text, size_t size)
 		tap_bail("pipe");
 	child = fork();
 	if (child == 0) {
-		alarm(HAZARD_SECONDS);
+		watchdog(HAZARD_SECONDS);
 		if (text)
 			dup2(ends[1], 2);
 		close(ends[0]);
@@ -77,7 +77,7 @@ static inline int in_child(int (*body)(void))
 {
 	pid_t child = fork();
 	if (child == 0) {
-		alarm(HAZARD_SECONDS);
+		watchdog(HAZARD_SECONDS);
 		_exit(body());
 	}
 	return reap(child);

@@ -32,7 +32,7 @@ static uint64_t sum_of(char *const *argv, int resource, size_t mib)
 	child = fork();
 	if (child == 0) {
 		struct rlimit limit = { mib * MIB, mib * MIB };
-		alarm(HAZARD_SECONDS);
+		watchdog_of_exec(HAZARD_SECONDS);
 		dup2(ends[1], 1);
 		dup2(ends[1], 2);
 		close(ends[0]);

@@ -44,7 +44,7 @@ static int core_of(size_t all, size_t back, struct stat *st)
 	freed = back;
 	child = fork();
 	if (child == 0) {
-		alarm(HAZARD_SECONDS);
+		watchdog(HAZARD_SECONDS);
 		_exit(dumps());
 	}
 	status = reap(child);

@@ -1345,7 +1345,7 @@ int main(int argc, char **argv)
 		else if (argc == 2 && strcmp(argv[1], crimes[i].name) == 0) {
 			if (!getenv("HZ_TEST_CORE"))
 				setrlimit(RLIMIT_CORE, &no_core);
-			alarm(ZOO_SECONDS);
+			watchdog(ZOO_SECONDS);
 			live_first();
 			crimes[i].commit();
 			_exit(damage() ? ZOO_WRONG : ZOO_HARMLESS);
