@@ -30,6 +30,7 @@ inside() {
 		root=$1
 		shift
 		mount --make-rprivate / 2>/dev/null
+		mount --rbind "$root" "$root" # a root is a mount point, hz-preload needs one
 		exec chroot "$root" /usr/bin/env -i HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
 			PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"' sh "$root" "$@" 2>&1
 }
@@ -70,6 +71,29 @@ for tool in hz-run hz-stat; do
 	ok $? "$tool --help"
 done
 is "$(inside hz-run -- sh -c 'grep -o -m 1 "libhz\.so" /proc/self/maps')" libhz.so "hz-run runs on it"
+
+# As hz-preload does it: tried, turned on, exchanged, turned off.
+for lane in balanced scale lean secure; do
+	case $lane in balanced) name=libhz ;; *) name=libhz-$lane ;; esac
+	inside hz-preload check --lane=$lane >"$work/log"
+	status=$?
+	[ $status = 0 ] && grep -q '^fit for every program' "$work/log" &&
+		grep -q 'the probe, set-user-id' "$work/log" && ! grep -q 'cannot be tried' "$work/log"
+	ok $? "hz-preload check --lane=$lane"
+	[ "$tap_bad" -eq 0 ] || note <"$work/log"
+	inside hz-preload enable --lane=$lane >"$work/log"
+	ok $? "hz-preload enable --lane=$lane"
+	# shellcheck disable=SC2016
+	is "$(cat "$root/etc/ld.so.preload")" '/usr/$LIB/'$name.so.0 "the entry"
+	is "$(inside sh -c 'grep -o -m 1 "/libhz.*\.so" /proc/self/maps')" /$name.so "every program is on it"
+done
+inside hz-preload status >"$work/log"
+ok $? "hz-preload status"
+inside hz-preload disable >"$work/log" && [ ! -e "$root/etc/ld.so.preload" ]
+ok $? "hz-preload disable"
+inside hz-preload enable >"$work/log" && inside hz-preload-static disable >"$work/log" &&
+	[ ! -e "$root/etc/ld.so.preload" ]
+ok $? "hz-preload-static disable"
 
 # Turned on by hand, for the whole system, another library beside it.
 # shellcheck disable=SC2016
