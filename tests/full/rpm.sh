@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# rpm.sh - build-aux/libhz.spec makes packages of the release archive.
+# rpm.sh - build-aux/libhz.spec makes packages of the release archive, which can be installed,
+# used, replaced and erased. HZ_CHROOT is a tar archive of a system to do that in; rpm works on
+# it from outside.
 
 . "${srcdir:-$(dirname "$0")/../..}/tests/lib.sh"
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES HZ_SO HZ_LANES HZ_CPPFLAGS HZ_CFLAGS CPPFLAGS LDFLAGS CC
@@ -33,5 +35,56 @@ so=$(find "$work/root" -name libhz.so.0)
 ok $? "the packaged library can be preloaded"
 is "$(find "$work/root" -name 'libhz*.so.0' | wc -l)" 8 "eight libraries"
 is "$(find "$work/root" -name '*.la' | wc -l)" 0 "no .la file"
+
+[ "$(id -u)" = 0 ] && [ -n "${HZ_CHROOT-}" ] && unshare -m true 2>/dev/null || {
+	skip "not installed: not root, no HZ_CHROOT or no mount namespaces"
+	done_testing
+}
+root=$work/system
+mkdir "$root"
+tar -C "$root" -xf "$HZ_CHROOT"
+list=$root/etc/ld.so.preload
+files() {
+	(cd "$root" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./tmp -o -path ./var \) -prune -o \
+		! -type d -print | grep -v -x ./etc/ld.so.cache | sort)
+}
+# Debian's rpm warns of itself.
+rpms() {
+	rpm --root "$root" --dbpath /var/lib/rpm --nodeps "$@" >"$work/out" 2>&1
+	status=$?
+	grep -v -e 'RPM should not be used directly' -e 'assuming you know what you are doing' "$work/out" >"$work/log"
+	return $status
+}
+malloc_of() { # /proc is there for it alone
+	unshare -m sh -c 'mount --make-rprivate / && mount -t proc proc "$1/proc" && exec chroot "$1" \
+		sed -n "s|.*/\(libhz.*\.so\).*|\1|p" /proc/self/maps' sh "$root" 2>&1 | sort -u
+}
+files >"$work/before"
+find "$work/top/RPMS" -name '*.rpm' ! -name '*debug*' >"$work/list"
+# shellcheck disable=SC2046  # a list of files
+rpms -i $(cat "$work/list")
+ok $? "rpm -i of all"
+[ "$tap_bad" -eq 0 ] || tail -5 "$work/log" | note
+[ ! -e "$list" ]
+ok $? "nothing is turned on"
+libdir=${so#"$work/root"}
+libdir=${libdir%/*}
+printf '# by hand, not %s/libhz.so.0\n%s/libhz.so.0\n' "$libdir" "$libdir" >"$list"
+is "$(malloc_of)" libhz.so "every program is on it"
+# shellcheck disable=SC2046
+rpms -U --replacepkgs $(cat "$work/list") && [ "$(wc -l <"$list")" = 2 ] && [ ! -s "$work/log" ]
+ok $? "replaced by a next build while in use, nothing said, it stays turned on"
+[ "$tap_bad" -eq 0 ] || tail -5 "$work/log" | note
+rpms -e libhz-scale libhz-lean libhz-secure libhz-observe libhz-devel hz-tools && [ "$(wc -l <"$list")" = 2 ]
+ok $? "the others are erased, which leaves it turned on"
+rpms -e libhz && [ ! -s "$work/log" ]
+ok $? "erased while in use, nothing said"
+[ "$tap_bad" -eq 0 ] || tail -5 "$work/log" | note
+is "$(xargs <"$list")" "# by hand, not $libdir/libhz.so.0" "its entry went with it, a comment stays"
+rm -f "$list"
+files >"$work/after"
+diff "$work/before" "$work/after" >"$work/diff"
+ok $? "every file of the system is as it was before"
+head -20 "$work/diff" | note
 
 done_testing
