@@ -196,6 +196,20 @@ refuses() {
 	[ "$status" -eq 3 ]
 }
 
+@test "without standard input, output, error: the same" {
+	cp "$BATS_FILE_TMPDIR/tool.so" "$dir"
+	echo "$dir/tool.so" >$list
+	cp $list old
+	{ cat old; echo "$so"; } >new
+	for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+		eval "hz enable $closed"
+		cmp new $list
+		eval "hz disable $closed"
+		cmp old $list
+		eval "hz-preload-static disable $closed" || [ ! -x "$tools/hz-preload-static" ]
+	done
+}
+
 @test "the entry says \$LIB where the directory is the loader's" {
 	lib=$(ldd /bin/sh | sed -n 's|.*=> \(/usr\)*/\(.*\)/libc\.so\.6 .*|\2|p')
 	[ "$lib" != lib ] || skip "\$LIB is lib here"

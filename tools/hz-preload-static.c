@@ -19,6 +19,7 @@
 int main(int argc, char **argv)
 {
 	static char root[PATH_MAX];
+	list_keep_standard();
 	const char *name = argc == 3 ? argv[2] : "--root=/";
 	if (argc < 2 || argc > 3 || strcmp(argv[1], "disable") || strncmp(name, "--root=", 7)) {
 		fputs("usage: hz-preload-static disable [--root=DIR]\n", stderr);

@@ -172,6 +172,7 @@ int main(int argc, char **argv)
 	int c, given = 0, count = sizeof(commands) / sizeof(*commands);
 	if (argc == 2 && !strcmp(argv[0], TRIAL_PROBE))
 		return trial_probe(argv[1]);
+	list_keep_standard();
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		given |= c < ROOT && c != 'h' && c != '?' ? c : 0;
 		switch (c) {

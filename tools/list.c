@@ -228,6 +228,15 @@ bool list_on_trial(const struct list *l)
 	return false;
 }
 
+void list_keep_standard(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2)
+		fd = open("/dev/null", O_RDWR);
+	if (fd > 2)
+		close(fd);
+}
+
 /* Writing. */
 
 static bool sync_directory(const char *path)

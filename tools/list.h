@@ -49,6 +49,10 @@ struct list {
 /* Why the last of these failed, in one line. */
 extern char list_why[PATH_MAX + 256];
 
+/* Descriptors 0 to 2 lead to /dev/null where they were closed: a list opened
+ * as one of them would get the messages, and a trial would close what it needs. */
+void list_keep_standard(void);
+
 /* The lock, to be closed; -1 where it cannot be had within ten seconds. */
 int list_lock(const char *root);
 bool list_read(struct list *l, const char *root);
