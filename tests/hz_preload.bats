@@ -342,6 +342,25 @@ $so" ]
 	refuses "not a text file" hz disable
 }
 
+@test "the label that SELinux gives files goes over to the new list" {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	cp "$BATS_FILE_TMPDIR/tool.so" "$dir"
+	echo "$dir/tool.so" >$list
+	label() {
+		python3 -c 'import os, sys
+name, file, label = "security.selinux", *sys.argv[1:]
+if label: os.setxattr(file, name, label.encode() + b"\0")
+print(os.getxattr(file, name).rstrip(b"\0").decode())' $list "${1-}" 2>/dev/null
+	}
+	label system_u:object_r:etc_t:s0 || skip "files have no labels here"
+	hz enable
+	grep -q libhz $list
+	[ "$(label)" = system_u:object_r:etc_t:s0 ]
+	hz disable
+	not grep -q libhz $list
+	[ "$(label)" = system_u:object_r:etc_t:s0 ]
+}
+
 @test "what the loader says of other entries is told, and is no reason" {
 	echo "$dir/absent.so" >$list
 	run hz enable

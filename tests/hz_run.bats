@@ -116,6 +116,8 @@ setup() {
 	fi
 	"$CC" -nostdlib -static -o bare -Wl,-emain main.c
 	fails 2 "statically linked" hz-run ./bare
+	"$CC" -o musl main.c -Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1
+	fails 2 "linked to musl" hz-run ./musl
 	printf '\177ELF\001\001\001\0\0\0\0\0\0\0\0\0\002\0\003\0\001\0\0\0' >old
 	head -c 100 /dev/zero >>old
 	chmod +x old
