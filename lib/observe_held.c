@@ -10,9 +10,15 @@
  * number of batches looked at is bounded by those ever made, so a list that
  * changes cannot keep us for ever.
  *
+ * A thread that leaves by the system call alone runs no destructor: its heap is live
+ * for ever and its storage may be unmapped.  So the kernel is asked before it is read.
+ *
  * It refuses to trust a pointer further than its page's tag.
  */
 #include "observe_held.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
 
 struct walk {
 	hz_held_fn *fn;
@@ -50,12 +56,23 @@ static void remote_blocks(const struct walk *w, const struct hz_heap *h)
 	}
 }
 
+/* False when a page of it is not mapped.  Who may not ask trusts it. */
+static bool mapped(const void *p, size_t bytes)
+{
+	unsigned char resident[sizeof(struct hz_tls) / HZ_PAGE + 2];
+	uintptr_t first = (uintptr_t)p & ~(hz_os_page_bytes() - 1);
+	bytes += (uintptr_t)p - first;
+	return hz_os_ask(SYS_mincore, (long)first, (long)bytes, (long)resident, 0) != -ENOMEM;
+}
+
 size_t hz_held_walk(hz_held_fn *fn, void *arg)
 {
 	struct walk w = { fn, arg };
 	size_t unseen = 0;
 	for (struct hz_heap *h = hz_heap_first(); h; h = h->next) {
-		unseen += !hz_heap_magazines(h, magazine_block, &w);
+		const struct hz_tls *tls = hz_load(&h->tls);
+		if (tls && mapped(tls, sizeof(*tls)))
+			unseen += !hz_heap_magazines(h, magazine_block, &w);
 		remote_blocks(&w, h);
 	}
 	return unseen;
