@@ -337,6 +337,12 @@ $so" ]
 	printf '%s/./libhz.so.0' "$dir" >$list
 	hz disable
 	absent
+	mkdir $list
+	refuses "ld.so.preload: not a file" hz enable
+	refuses "ld.so.preload: not a file" hz disable
+	rmdir $list
+	head -c 3000000 /dev/zero | tr '\0' '#' >$list
+	refuses "File too large" hz enable
 	printf 'a\0b' >$list
 	refuses "not a text file" hz enable
 	refuses "not a text file" hz disable

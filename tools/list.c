@@ -150,8 +150,12 @@ bool list_read(struct list *l, const char *root)
 		return false;
 	l->exists = slurp(l->path, &l->stat, &l->text, &l->bytes);
 	if (!l->exists) {
-		if (errno != ENOENT)
-			return failed(l->path);
+		if (errno != ENOENT) {
+			failed(l->path);
+			if (errno == EINVAL)
+				snprintf(list_why, sizeof(list_why), "%s: not a file", l->path);
+			return false;
+		}
 		l->text = calloc(1, 1);
 	}
 	if (l->text && memchr(l->text, 0, l->bytes)) {
