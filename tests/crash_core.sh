@@ -10,12 +10,13 @@ crime=$abs_builddir/tests/zoo/crime
 stat=$abs_builddir/tools/hz-stat
 [ -x "$crime" ] && [ -x "$stat" ] || skip_all "programs were not built"
 
-# What the last line asks of the kernel: who it is, the line, and SIGABRT.
+# What the last line asks of the kernel: who it is, the line, and SIGABRT. (The watchdog of the
+# program asks who it is as well, before its alarm.)
 # (The shell inside redirects, so that the word of the one outside about a signal is not counted.)
 # shellcheck disable=SC2016
 if have strace && strace -o "$work/trace" sh -c 'LD_PRELOAD=$2 exec "$0" double_free 2>"$1"' \
 	"$crime" "$work/line" "$HZ_SO" 2>/dev/null; [ -s "$work/trace" ]; then
-	$AWK -F '(' '/^execve/ { n = on = 0 } /^getpid/ { on = 1 } /^[+-]/ { next }
+	$AWK -F '(' '/^execve|^alarm/ { n = on = 0 } /^getpid/ { on = 1 } /^[+-]/ { next }
 		on { call[n++] = $1 } END { for (i = 0; i < n; i++) print call[i] }' "$work/trace" >"$work/calls"
 	is "$(sort -u "$work/calls" | tr '\n' ' ')" "getpid gettid rt_sigprocmask tgkill write " \
 		"system calls from the finding to the signal"
