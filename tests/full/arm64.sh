@@ -5,7 +5,7 @@
 # (ptrace, strace, counted instructions, resident memory) says nothing there and is left out.
 
 . "${srcdir:-$(dirname "$0")/../..}/tests/lib.sh"
-unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES HZ_SO HZ_LANES HZ_CPPFLAGS HZ_CFLAGS
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES HZ_SO HZ_LANES HZ_CPPFLAGS HZ_CFLAGS CPPFLAGS LDFLAGS CC NM READELF
 host=aarch64-linux-gnu
 have $host-gcc || skip_all "no $host-gcc here (Debian: gcc-$host libc6-dev-arm64-cross)"
 case $(uname -m) in aarch64) skip_all "this is an arm64 machine: make check" ;; esac
