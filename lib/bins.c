@@ -5,7 +5,7 @@
  *   of[kind][b]     b < 64: runs of exactly b+1 pages
  *                   else:   four bins per doubling, best of the first few
  *   purge queue     dirty runs, oldest first
- *   stock[n]        former slabs of n pages, whole, last in first out
+ *   stock[n]        former slabs of n pages, whole: an array, last in first out
  *   records         of no run at present, for the next cut
  *
  * A run is cut at the front; what is left keeps its kind.  Freeing joins
@@ -31,6 +31,9 @@ enum {
 	JOIN_BIN = HZ_BINS_EXACT + 4 * 1,
 	/* Records set aside before a change: a cut leaves at most two. */
 	SPARE = 3,
+	/* Runs of one length in stock: 512 bytes of pointers, or 32 KiB, touched as used. */
+	STOCK_LEAST = 64,
+	STOCK_MOST = 4096,
 };
 
 struct hz_bins hz_bins;
@@ -199,47 +202,64 @@ static size_t stock_most(void)
 		      hz_run_counts.used_pages >> HZ_LANE_STOCK_SHIFT);
 }
 
-static void stock_count(size_t pages, uint32_t more)
+static void stock_count(size_t pages, size_t more)
 {
-	hz_bins.count[pages] += more;
+	hz_bump(&hz_bins.count[pages], (uint32_t)more);
 	hz_bins.low[pages] = (uint32_t)hz_min(hz_bins.low[pages], hz_bins.count[pages]);
-	hz_bump(&hz_run_counts.stock_pages, (size_t)(int32_t)more * pages);
-	hz_bump(&hz_run_counts.dirty_pages, (size_t)(int32_t)more * pages);
+	hz_bump(&hz_run_counts.stock_pages, more * pages);
+	hz_bump(&hz_run_counts.dirty_pages, more * pages);
 }
 
-bool hz_bins_stock_add(struct hz_run *r, size_t pages)
+/* Room for n more, or for none. */
+static bool stock_room(size_t pages, size_t n)
 {
-	if (pages > HZ_STOCK_RUN_PAGES || hz_run_counts.stock_pages + pages > stock_most())
+	uint32_t have = hz_bins.count[pages], room = hz_bins.room[pages];
+	uint32_t more = room ? STOCK_MOST : STOCK_LEAST;
+	if (have + n <= room)
+		return true;
+	struct hz_run **a = room < more ? hz_meta_alloc(more * sizeof(*a)) : NULL;
+	if (!a)
 		return false;
-	r->next = hz_bins.stock[pages];
-	hz_bins.stock[pages] = r;
-	stock_count(pages, 1);
+	for (size_t i = 0; i < have; i++)
+		a[i] = hz_bins.stock[pages][i];
+	hz_bins.stock[pages] = a;
+	hz_bins.room[pages] = more;
 	return true;
 }
 
-struct hz_run *hz_bins_stock_take(size_t pages)
+size_t hz_bins_stock_add(struct hz_run **runs, size_t pages, size_t n)
 {
-	struct hz_run *r = hz_bins.stock[pages];
-	if (r) {
-		hz_bins.stock[pages] = r->next;
-		stock_count(pages, -1u);
-	}
-	return r;
+	size_t most = stock_most(), have = hz_run_counts.stock_pages;
+	if (pages > HZ_STOCK_RUN_PAGES || have + pages > most)
+		return 0;
+	n = hz_min(n, (most - have) / pages);
+	if (!stock_room(pages, n))
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		hz_bins.stock[pages][hz_bins.count[pages] + i] = runs[i];
+	stock_count(pages, n);
+	return n;
 }
 
-/* Joins what is behind the newest `keep` runs of so many pages into the hz_bins. */
+size_t hz_bins_stock_take(struct hz_run **out, size_t pages, size_t n)
+{
+	n = hz_min(n, hz_bins.count[pages]);
+	stock_count(pages, -n);
+	for (size_t i = 0; i < n; i++)
+		out[i] = hz_bins.stock[pages][hz_bins.count[pages] + i];
+	return n;
+}
+
+/* Joins what is below the newest `keep` runs of so many pages into the hz_bins. */
 static void stock_cut(size_t pages, uint32_t keep)
 {
-	struct hz_run **link = &hz_bins.stock[pages];
-	while (keep--)
-		link = &(*link)->next;
-	struct hz_run *r = *link;
-	*link = NULL;
-	for (struct hz_run *next; r; r = next) {
-		next = r->next;
-		stock_count(pages, -1u);
-		hz_bins_put_back(r, HZ_RUN_DIRTY);
-	}
+	struct hz_run **a = hz_bins.stock[pages];
+	size_t n = hz_bins.count[pages] - keep;
+	stock_count(pages, -n);
+	for (size_t i = 0; i < n; i++)
+		hz_bins_put_back(a[i], HZ_RUN_DIRTY);
+	if (n)
+		hz_move_down((void **)a, (void **)a + n, keep);
 }
 
 bool hz_bins_stock_clear(void)
@@ -254,25 +274,21 @@ bool hz_bins_stock_clear(void)
 bool hz_bins_stock_break(size_t pages)
 {
 	for (size_t n = pages; n <= HZ_STOCK_RUN_PAGES; n++) {
-		struct hz_run *r = hz_bins_stock_take(n);
-		if (r)
+		struct hz_run *r;
+		if (hz_bins_stock_take(&r, n, 1))
 			return hz_bins_put_back(r, HZ_RUN_DIRTY);
 	}
 	return hz_bins_stock_clear();
 }
 
-void hz_bins_stock_aged(void)
+void hz_bins_stock_trim(bool all, bool aged)
 {
+	all = all || hz_run_counts.stock_pages > stock_most();
 	for (size_t n = 1; n <= HZ_STOCK_RUN_PAGES; n++) {
-		stock_cut(n, hz_bins.count[n] - hz_bins.low[n]);
-		hz_bins.low[n] = hz_bins.count[n];
+		stock_cut(n, all ? 0 : hz_bins.count[n] - (aged ? hz_bins.low[n] : 0));
+		if (aged)
+			hz_bins.low[n] = hz_bins.count[n];
 	}
-}
-
-void hz_bins_stock_trim(void)
-{
-	if (hz_run_counts.stock_pages > stock_most())
-		hz_bins_stock_clear();
 }
 
 static struct hz_run *best_in(struct hz_run *r, size_t pages)

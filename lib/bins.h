@@ -16,11 +16,6 @@
 enum hz_run_kind { HZ_KIND_DIRTY, HZ_KIND_CLEAN, HZ_KINDS };
 
 enum {
-	/* Largest run in stock: the largest slab. */
-	HZ_STOCK_RUN_PAGES = 32,
-};
-
-enum {
 	HZ_BINS_EXACT = 64, /* bins of one size */
 	HZ_BINS = HZ_BINS_EXACT + 4 * 26, /* up to 2^32 pages */
 	HZ_BINS_WORDS = (HZ_BINS + 63) / 64,
@@ -33,8 +28,9 @@ extern struct hz_bins {
 	struct hz_run *oldest, *newest; /* purge queue */
 	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked by next */
 	uint32_t spare[HZ_ARENAS_MAX]; /* how many */
-	struct hz_run *stock[HZ_STOCK_RUN_PAGES + 1]; /* by pages, linked by next */
+	struct hz_run **stock[HZ_STOCK_RUN_PAGES + 1]; /* by pages, newest last; metadata */
 	uint32_t count[HZ_STOCK_RUN_PAGES + 1]; /* runs in each */
+	uint32_t room[HZ_STOCK_RUN_PAGES + 1]; /* for so many */
 	uint32_t low[HZ_STOCK_RUN_PAGES + 1]; /* fewest since the last look by age */
 } hz_bins;
 
@@ -99,17 +95,17 @@ struct hz_run *hz_bins_find(enum hz_run_kind k, size_t pages);
 /* A dirty run made long enough by its clean neighbours, in its bin. */
 struct hz_run *hz_bins_find_joined(size_t pages);
 
-/* A former slab into stock, if it may (else the caller puts it back); out of
- * it, exactly so many pages; all of it into the bins, whether there was any. */
-bool hz_bins_stock_add(struct hz_run *r, size_t pages);
-struct hz_run *hz_bins_stock_take(size_t pages);
+/* The first of n BUSY former slabs into stock, as many as may (the caller puts the
+ * others back); at most n out of it, of exactly so many pages; all of it into the
+ * bins, whether there was any. */
+size_t hz_bins_stock_add(struct hz_run **runs, size_t pages, size_t n);
+size_t hz_bins_stock_take(struct hz_run **out, size_t pages, size_t n);
 bool hz_bins_stock_clear(void);
 /* One run of at least so many pages; if there is none, all. */
 bool hz_bins_stock_break(size_t pages);
-/* Into the bins: what nobody took since the last such call; all of it if it is
- * more than may be. */
-void hz_bins_stock_aged(void);
-void hz_bins_stock_trim(void);
+/* Into the bins: all of it if so asked or if it is more than may be, otherwise, if
+ * `aged`, what nobody took since the last such call. */
+void hz_bins_stock_trim(bool all, bool aged);
 
 /* All lists empty, before a rebuild. */
 void hz_bins_reset(void);

@@ -35,19 +35,29 @@ enum {
  * without a heap and of blocks that strayed. */
 void hz_mag_free_direct(void *p)
 {
-	for (;;) {
+	for (size_t stray = 1; stray;) {
 		uint32_t tag = hz_tag_of(p);
-		struct hz_inbox *inbox = hz_remote_inbox(tag >> HZ_TAG_OWNER_SHIFT);
-		if (!inbox || tag < HZ_TAG_OWNER_ONE)
+		struct hz_heap *h = (struct hz_heap *)hz_remote_inbox(tag >> HZ_TAG_OWNER_SHIFT);
+		unsigned c = hz_class_of_offset(tag & (HZ_TAG_OWNER_ONE - 1));
+		if (!h || tag < HZ_TAG_OWNER_ONE)
 			hz_die("free", p, HZ_WHY_FREE_PAGE);
-		struct hz_heap *h = (struct hz_heap *)inbox;
-		hz_lock(&h->lock);
-		size_t stray = hz_mag_put(h, &p, 1);
-		hz_mag_unlock(h);
-		if (!stray)
+		if (hz_classes[c].blocks == 1) {
+			hz_slab_close_whole(c, &p, 1);
 			break;
+		}
+		hz_lock(&h->lock);
+		stray = hz_mag_put(h, &p, 1);
+		hz_mag_unlock(h);
 	}
 	hz_pressure_freed();
+}
+
+/* Whether class c's full magazine could grow; those that could not are asked once. */
+static bool room(struct hz_heap *h, unsigned c, uint64_t *full)
+{
+	bool grown = !(*full >> c & 1) && hz_mag_grow(h, c);
+	*full |= (uint64_t)!grown << c;
+	return grown;
 }
 
 /* Takes what others freed: into magazines, larger ones if the thread's share
@@ -57,6 +67,7 @@ void hz_mag_drain(struct hz_heap *h)
 	struct hz_batch *b = hz_inbox_take(&h->inbox);
 	char *tls = (char *)h->tls;
 	uint32_t own = h->tag;
+	uint64_t full = 0; /* classes */
 	while (b) {
 		struct hz_batch *next = b->next;
 		size_t rest = 0, n = b->count;
@@ -65,7 +76,7 @@ void hz_mag_drain(struct hz_heap *h)
 			uint32_t x = hz_tag_of(p) ^ own;
 			struct hz_mag *m = (struct hz_mag *)(tls + x);
 			if (likely(x < HZ_TAG_OWNER_ONE) &&
-			    (likely(m->top != m->limit) || hz_mag_grow(h, hz_class_of_offset(x))))
+			    (likely(m->top != m->limit) || room(h, hz_class_of_offset(x), &full)))
 				*++m->top = p;
 			else
 				b->blocks[rest++] = p;
@@ -187,9 +198,7 @@ void hz_heap_give(void *p, uint32_t tag)
 	} else if ((tag ^ h->tag) < HZ_TAG_OWNER_ONE) {
 		keep(h, p, offset); /* ours, of a further arena or straying back */
 	} else if (hz_classes[c].blocks == 1) {
-		/* A block that is its slab: who frees it holds all there is of the slab (it
-		 * is on no shelf, its bit is clear, its owner has no other way to it). */
-		hz_slab_retag(hz_mag_whole_slab(p, c), h->tag);
+		hz_slab_claim(p, h->tag | offset); /* its slab changes owners */
 		keep(h, p, offset);
 	} else {
 		send(h, p, tag);

@@ -111,7 +111,6 @@ struct hz_heap {
 	void **array[HZ_CLASSES]; /* magazine arrays, NULL before use; thread */
 	void **seen_top[HZ_CLASSES]; /* tops at the last epoch; thread */
 	uint16_t rounds[HZ_CLASSES]; /* capacity of each array; thread */
-	uint64_t out; /* set of classes whose magazine was full last, not empty; thread */
 	struct hz_shelf shelf[HZ_CLASSES]; /* lock */
 	struct hz_thin thin;
 	struct hz_outbox box; /* thread */

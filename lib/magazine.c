@@ -86,16 +86,10 @@ static unsigned rounds_max(unsigned c)
 				   HZ_LANE_MAG_CLASS_BYTES / hz_classes[c].bytes));
 }
 
-/* Blocks moved when class c's magazine is empty or (`out`) full: half of it.  Where
- * each costs a slab and they come and go, a quarter: as rarely again, for half of the
- * work. */
-static size_t portion(struct hz_heap *h, unsigned c, bool out)
+/* Blocks moved when class c's magazine is empty or full. */
+static size_t portion(const struct hz_heap *h, unsigned c)
 {
-	size_t rounds = h->rounds[c];
-	bool turned = (h->out >> c & 1) != out;
-	h->out ^= (uint64_t)turned << c;
-	return turned && hz_classes[c].blocks == 1 ? (rounds + 3) / 4
-						   : hz_min((rounds + 1) / 2, PORTION);
+	return hz_min((h->rounds[c] + 1u) / 2, PORTION);
 }
 
 /* Magazine arrays: metadata, free ones by size. */
@@ -260,17 +254,6 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 	return strays;
 }
 
-struct hz_run *hz_mag_whole_slab(void *p, unsigned c)
-{
-	struct hz_run *s = hz_run_of(p);
-	if (!s || hz_load(&s->state) != HZ_RUN_SLAB || s->class_no != c)
-		hz_die("free", p, HZ_WHY_FREE_PAGE);
-	enum hz_slab_put put = hz_slab_probe(s, p);
-	if (put != HZ_PUT_OK)
-		hz_die("free", p, put == HZ_PUT_DOUBLE ? HZ_WHY_DOUBLE : HZ_WHY_INTERIOR);
-	return s;
-}
-
 /* Takes the bottom n blocks out of a magazine. */
 static void drop_bottom(struct hz_heap *h, unsigned c, size_t n)
 {
@@ -281,26 +264,12 @@ static void drop_bottom(struct hz_heap *h, unsigned c, size_t n)
 	m->top = a + held;
 }
 
-/* Blocks that are their slabs go straight to the arena.  Who holds such a
- * block holds all there is of the slab: no lock of a heap is needed. */
-static void close_blocks(unsigned c, void **blocks, size_t n)
-{
-	struct hz_run *list = NULL;
-	for (size_t i = 0; i < n; i++) {
-		void *p = blocks[i];
-		struct hz_run *s = hz_mag_whole_slab(p, c);
-		hz_slab_put(s, p);
-		s->next = list;
-		list = s;
-	}
-	hz_slab_close(list);
-}
-
 /* The oldest n blocks of a magazine go back to their slabs. */
 static void flush(struct hz_heap *h, unsigned c, size_t n)
 {
 	if (hz_classes[c].blocks == 1) {
-		close_blocks(c, h->array[c] + 1, n);
+		for (size_t i = 0, some; i < n; i += some)
+			hz_slab_close_whole(c, h->array[c] + 1 + i, some = hz_min(n - i, HZ_SLAB_WHOLE));
 		drop_bottom(h, c, n);
 		hz_bump(&h->counts.flushes, 1);
 		hz_bump(&h->counts.closed_blocks, n);
@@ -350,23 +319,17 @@ void hz_mag_flush_all(struct hz_heap *h)
 	hz_pressure_freed();
 }
 
-/* The same for blocks that are their slabs: those are on no shelf, so this
- * takes them from the arena, and no lock of a heap. */
-static void fill_whole(struct hz_heap *h, unsigned c, size_t want)
-{
-	void **a = h->array[c];
-	size_t got = hz_slab_open_whole(h->tag, c, a + 1, want);
-	hz_bump(&h->counts.opened, got);
-	hz_bump(&h->counts.taken, got);
-	h->tls->mag[c].top = a + got;
-}
-
 /* Fills class c's empty magazine from own, idle and new slabs.  Nothing in
  * between may give blocks away: that could come back to this magazine. */
 static void fill(struct hz_heap *h, unsigned c, size_t want, struct hz_heap **late)
 {
 	void **a = h->array[c];
 	size_t got = 0;
+	if (hz_classes[c].blocks == 1) { /* on no shelf: nothing for the heap's lock */
+		got = hz_slab_open_whole(h->tag, c, a + 1, want);
+		hz_bump(&h->counts.opened, got);
+		goto out;
+	}
 	hz_lock(&h->lock);
 	for (int i = 0; i < SLABS_PER_REFILL && got < want; i++) {
 		struct hz_run *s = hz_shelf_first(&h->shelf[c]);
@@ -394,6 +357,7 @@ static void fill(struct hz_heap *h, unsigned c, size_t want, struct hz_heap **la
 			got = take(h, s, a + 1, want);
 		hz_unlock(&h->lock);
 	}
+out:
 	h->tls->mag[c].top = a + got;
 	hz_bump(&h->counts.taken, got);
 }
@@ -453,10 +417,7 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 	}
 	struct hz_heap *late[HZ_ADOPT_LOOKS + 1];
 	late[0] = NULL;
-	if (hz_classes[c].blocks == 1)
-		fill_whole(h, c, portion(h, c, false));
-	else
-		fill(h, c, portion(h, c, false), late);
+	fill(h, c, portion(h, c), late);
 	p = pop(m);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
@@ -505,7 +466,7 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 			hz_mag_free_direct(p);
 			return;
 		}
-		flush(h, c, portion(h, c, true));
+		flush(h, c, portion(h, c));
 		if (unlikely(crowded() && h->mag_bytes > share_of(h) + CROWD_START))
 			hz_mag_shrink_all(h);
 		hz_pressure_freed();

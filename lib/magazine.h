@@ -36,8 +36,6 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n);
 void hz_mag_count(struct hz_heap *h, size_t slab_bytes, size_t free_bytes);
 /* Room for more blocks of class c, if there may be any. */
 bool hz_mag_grow(struct hz_heap *h, unsigned c);
-/* The slab of a block that is its whole slab; reports what is no such block. */
-struct hz_run *hz_mag_whole_slab(void *p, unsigned c);
 /* Blocks and batches that turned out to be others', outside of any lock. */
 void hz_mag_give_strays(void **blocks, size_t n);
 void hz_mag_give_batches(struct hz_batch *list);

@@ -99,57 +99,39 @@ static void used_more(size_t pages, bool fresh)
 	peak_seen();
 }
 
-/* At most n former slabs, linked; base and page entries are as they were. */
-static struct hz_run *from_stock(size_t pages, size_t n, size_t *got)
+size_t hz_run_stock(struct hz_run **out, size_t pages, size_t n)
 {
-	struct hz_run *list = NULL, *r;
-	for (*got = 0; *got < n && (r = hz_bins_stock_take(pages)); ++*got) {
-		r->zero = false;
-		r->next = list;
-		list = r;
-	}
-	if (*got) {
-		used_more(*got * pages, false);
-		hz_bump(&hz_run_counts.reused, *got - 1);
-		hz_bump(&hz_run_counts.stock, *got);
-	}
-	return list;
-}
-
-/* Records of what others freed are in other processors' caches: they are asked for
- * before the lock is held.  They may be changing; nothing but a hint comes of it. */
-static void fetch(size_t pages, size_t n)
-{
-	const struct hz_run *r = HZ_RACE_DETECTOR ? NULL : hz_load(&hz_bins.stock[pages]);
-	for (; r && n--; r = hz_load(&r->next)) {
-		__builtin_prefetch(r, 1);
-		__builtin_prefetch(r->bits, 1);
-	}
-}
-
-struct hz_run *hz_run_stock(size_t pages, size_t *n)
-{
-	fetch(pages, *n);
+	if (!hz_load(&hz_bins.count[pages]))
+		return 0;
 	hz_lock(&hz_arena_lock);
-	struct hz_run *list = from_stock(pages, *n, n);
+	n = hz_bins_stock_take(out, pages, n);
+	if (n) {
+		used_more(n * pages, false);
+		hz_bump(&hz_run_counts.reused, n - 1);
+		hz_bump(&hz_run_counts.stock, n);
+	}
 	leave();
-	return list;
+	return n;
+}
+
+void hz_run_free_whole(struct hz_run **runs, size_t pages, size_t n)
+{
+	hz_lock(&hz_arena_lock);
+	hz_bump(&hz_run_counts.used_pages, -(n * pages));
+	for (size_t i = 0; i < n; i++)
+		hz_store(&runs[i]->state, HZ_RUN_BUSY);
+	for (size_t i = hz_bins_stock_add(runs, pages, n); i < n; i++)
+		hz_bins_put_back(runs[i], HZ_RUN_DIRTY);
+	leave();
 }
 
 struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state)
 {
-	size_t want = pages + align - 1, got = 0;
+	size_t want = pages + align - 1;
 	if (want > UINT32_MAX)
 		return NULL;
 	hz_lock(&hz_arena_lock);
-	struct hz_run *r = NULL;
-	if (state == HZ_RUN_SLAB && align == 1 && pages <= HZ_STOCK_RUN_PAGES)
-		r = from_stock(pages, 1, &got);
-	if (r) {
-		leave();
-		return r;
-	}
-	r = find_any(want);
+	struct hz_run *r = find_any(want);
 	if (!r || !hz_bins_ready(hz_run_arena(r))) {
 		leave();
 		return NULL;
@@ -197,7 +179,7 @@ static void free_one(struct hz_run *r, size_t touched)
 	bool split = r->zero && touched < pages && hz_bins_ready(hz_run_arena(r));
 	bool slab = r->state == HZ_RUN_SLAB;
 	hz_store(&r->state, HZ_RUN_BUSY);
-	if (slab && !split && hz_bins_stock_add(r, pages))
+	if (slab && !split && hz_bins_stock_add(&r, pages, 1))
 		return;
 	if (split && touched)
 		hz_bins_cut(r, touched, HZ_RUN_CLEAN);
@@ -268,11 +250,7 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 {
 	size_t purged = 0;
 	hz_lock(&hz_arena_lock);
-	if (!keep_pages)
-		hz_bins_stock_clear();
-	else if (before_ms)
-		hz_bins_stock_aged();
-	hz_bins_stock_trim();
+	hz_bins_stock_trim(!keep_pages, before_ms != 0);
 	for (;;) {
 		struct hz_run *r = hz_bins.oldest;
 		if (!r)

@@ -46,7 +46,7 @@ struct hz_run {
 			bool stuck; /* a purge was refused: not in the queue */
 		};
 		struct { /* while slab; written under the owner's lock */
-			uint32_t owner; /* tag of the owning heap, class bits 0 */
+			uint32_t owner; /* tag of the owning heap, class bits 0; of one block: a former */
 			uint32_t block_bytes;
 			uint32_t reciprocal; /* of block_bytes */
 			uint16_t blocks; /* of the whole slab */
@@ -109,9 +109,12 @@ static inline struct hz_run *hz_run_of(const void *p)
  * clean ones before new ones.  NULL when arenas and kernel have no more.
  * Takes hz_arena_lock.  hz_run_alloc never purges; the caller may. */
 struct hz_run *hz_run_alloc(size_t pages, size_t align, enum hz_run_state state);
-/* At most *n former slabs of so many pages, kept whole, as BUSY slabs linked by
- * next; *n is set to their number.  Takes hz_arena_lock. */
-struct hz_run *hz_run_stock(size_t pages, size_t *n);
+enum { HZ_STOCK_RUN_PAGES = 32 }; /* largest run in stock: the largest slab */
+/* At most n former slabs of so many pages, kept whole, as BUSY slabs; how many.  Takes
+ * hz_arena_lock. */
+size_t hz_run_stock(struct hz_run **out, size_t pages, size_t n);
+/* Frees slabs of so many pages each, of which nothing is read.  Takes hz_arena_lock. */
+void hz_run_free_whole(struct hz_run **runs, size_t pages, size_t n);
 /* Frees a slab or large run whose tags are cleared; of a run that came clean,
  * pages from `touched` on were never written.  Takes hz_arena_lock. */
 void hz_run_free(struct hz_run *r, size_t touched);

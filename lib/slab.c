@@ -14,6 +14,7 @@
  */
 #include "slab.h"
 
+#include "error.h"
 #include "mark.h"
 #include "pressure.h"
 #include "probe.h"
@@ -45,7 +46,11 @@ static void set_up(struct hz_run *s, uint32_t owner, unsigned c, uint16_t carved
 
 struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 {
-	struct hz_run *s = hz_pressure_run(hz_classes[c].pages, 1, HZ_RUN_SLAB);
+	struct hz_run *s;
+	if (hz_run_stock(&s, hz_classes[c].pages, 1))
+		s->zero = false;
+	else
+		s = hz_pressure_run(hz_classes[c].pages, 1, HZ_RUN_SLAB);
 	if (s)
 		set_up(s, owner, c, 0);
 	return s;
@@ -53,18 +58,43 @@ struct hz_run *hz_slab_open(uint32_t owner, unsigned c)
 
 size_t hz_slab_open_whole(uint32_t owner, unsigned c, void **out, size_t n)
 {
-	size_t got = n;
-	struct hz_run *s = hz_run_stock(hz_classes[c].pages, &got);
-	if (!s && (s = hz_pressure_run(hz_classes[c].pages, 1, HZ_RUN_SLAB))) {
-		s->next = NULL;
-		got = 1;
+	struct hz_run *runs[HZ_SLAB_WHOLE];
+	n = hz_run_stock(runs, hz_classes[c].pages, hz_min(n, HZ_SLAB_WHOLE));
+	for (size_t i = 0; i < n; i++)
+		__builtin_prefetch(runs[i], 1); /* they may be in other processors' caches */
+	for (size_t i = 0; i < n; i++) {
+		struct hz_run *s = runs[i];
+		s->zero = false;
+		if (likely(s->class_no == c && !s->nfree)) {
+			hz_slab_claim(s->base, owner | hz_offset_of_class(c));
+			hz_store_release(&s->state, HZ_RUN_SLAB);
+		} else {
+			set_up(s, owner, c, 1);
+		}
+		out[i] = s->base;
 	}
-	for (struct hz_run *next; s; s = next) {
-		next = s->next;
-		set_up(s, owner, c, 1);
-		*out++ = s->base;
+	return n || !(*runs = hz_slab_open(owner, c)) ? n : hz_slab_take(*runs, out, 1);
+}
+
+void hz_slab_close_whole(unsigned c, void **blocks, size_t n)
+{
+	struct hz_run *runs[HZ_SLAB_WHOLE];
+	for (size_t i = 0; i < n; i++) {
+		runs[i] = hz_run_of(blocks[i]);
+		__builtin_prefetch(runs[i], 1);
+		if ((hz_tag_of(blocks[i]) & (HZ_TAG_OWNER_ONE - 1)) != hz_offset_of_class(c))
+			hz_die("free", blocks[i], HZ_WHY_FREE_PAGE);
+		hz_slab_claim(blocks[i], HZ_TAG_NONE);
+		HZ_PROBE1(segment_close, c);
 	}
-	return got;
+	hz_run_free_whole(runs, hz_classes[c].pages, n);
+}
+
+void hz_slab_claim(void *p, uint32_t tag)
+{
+	if ((uintptr_t)p & (HZ_PAGE - 1))
+		hz_die("free", p, HZ_WHY_INTERIOR);
+	hz_store(&hz_page_of(p)->tag, tag);
 }
 
 /* The pages where a block may start: of a slab that is one block only the first. */

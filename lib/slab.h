@@ -35,6 +35,14 @@ struct hz_run *hz_slab_open(uint32_t owner, unsigned c);
 /* At most n slabs of a class of one block each, their blocks in out: former slabs
  * if there are any, else one.  Returns how many; 0 without memory. */
 size_t hz_slab_open_whole(uint32_t owner, unsigned c, void **out, size_t n);
+/* Gives n such blocks of class c, at most HZ_SLAB_WHOLE, back with their slabs.  Who
+ * holds such a block holds all there is of the slab: it is on no shelf, no lock of a
+ * heap is needed, and its record, in whose cache it may be, is not read. */
+enum { HZ_SLAB_WHOLE = 64 };
+void hz_slab_close_whole(unsigned c, void **blocks, size_t n);
+/* Makes such a slab, whose block is p, that of the tag's owner; ends the process if p
+ * is not the start of it. */
+void hz_slab_claim(void *p, uint32_t tag);
 /* Gives empty slabs' pages back to the arena: a list linked by next. */
 void hz_slab_close(struct hz_run *list);
 /* Makes another owner's slab, taken off its shelf, the given one's. */

@@ -65,7 +65,11 @@ static void intact_pages(const struct live *l)
 /* A run as its user makes it: all pages written, of a slab those up to `touched`. */
 static struct live *take(size_t pages, size_t align, bool slab, size_t touched)
 {
-	struct hz_run *r = hz_run_alloc(pages, align, slab ? HZ_RUN_SLAB : HZ_RUN_LARGE);
+	struct hz_run *r = NULL;
+	if (slab && align == 1 && pages <= HZ_STOCK_RUN_PAGES && hz_run_stock(&r, pages, 1))
+		r->zero = false;
+	if (!r)
+		r = hz_run_alloc(pages, align, slab ? HZ_RUN_SLAB : HZ_RUN_LARGE);
 	if (!r)
 		return NULL;
 	struct live *l = &live[nlive++];

@@ -57,9 +57,10 @@ void hz_run_check(void)
 		hz_assert(r->state == HZ_RUN_DIRTY && !r->stuck && r->older == older &&
 			  (r->newer || r == hz_bins.newest));
 	for (size_t n = 0, k = 0; n <= HZ_STOCK_RUN_PAGES; n++, k = 0) {
-		for (struct hz_run *r = hz_bins.stock[n]; r; r = r->next, stock += n, k++)
-			hz_assert(r->state == HZ_RUN_BUSY && hz_run_pages(r) == n);
-		hz_assert(k == hz_bins.count[n] && hz_bins.low[n] <= k);
+		for (; k < hz_bins.count[n]; stock += n, k++)
+			hz_assert(hz_bins.stock[n][k]->state == HZ_RUN_BUSY &&
+				  hz_run_pages(hz_bins.stock[n][k]) == n);
+		hz_assert(hz_bins.low[n] <= k && k <= hz_bins.room[n]);
 	}
 	for (uint32_t i = 0, n; i < hz_arenas_count; i++) {
 		n = hz_bins.spare[i];
@@ -98,7 +99,9 @@ void hz_slab_check(const struct hz_run *s)
 		hz_assert(page->run == s->number);
 		hz_assert(page->tag == (i >= (s->blocks == 1 ? 1 : hz_run_pages(s))
 						? (uint32_t)HZ_TAG_NONE
-						: s->owner | hz_offset_of_class(s->class_no)));
+						: (s->blocks == 1 ? page->tag & -HZ_TAG_OWNER_ONE
+								  : s->owner) |
+							  hz_offset_of_class(s->class_no)));
 	}
 	(void)a;
 	(void)n;
