@@ -184,18 +184,17 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 	}
 	if (hz_pressure_look())
 		hz_pressure_relieve();
-	struct hz_run *r = run_new(n, align);
-	if (!r) {
+	/* Whether there is so much memory the kernel says, if it is a mapping of its own;
+	 * and neither threads nor slabs hold it. */
+	bool last = n > 16 * HZ_GIB;
+	struct hz_run *r = last ? NULL : run_new(n, align);
+	for (; !r; last = true) {
 		void *p = direct_alloc(n, align);
-		if (p)
+		hz_add(&hz_large_counts.failed, last && !p);
+		if (p || last)
 			return p;
 		hz_pressure_relieve();
 		r = run_new(n, align);
-		if (!r) {
-			p = direct_alloc(n, align);
-			hz_add(&hz_large_counts.failed, !p);
-			return p;
-		}
 	}
 	hz_add(&hz_large_counts.reused, !r->zero);
 	/* Pages that the kernel was given may have been written to since. */

@@ -242,8 +242,8 @@ out:
 	return done;
 }
 
-/* A stretch of the queue's oldest run, of at most this many pages at a time,
- * so that a purge of much memory keeps no other thread from reusing it. */
+/* A stretch of the queue's oldest run, of at most this many pages or a sixteenth of it at a
+ * time, so that a purge of much memory keeps no other thread from reusing it. */
 enum { PURGE_PAGES = 4096 };
 
 size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
@@ -263,18 +263,18 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 		hz_bins_unlink(r);
 		hz_store(&r->state, HZ_RUN_BUSY);
 		uint32_t freed_ms = r->freed_ms;
-		size_t pages = hz_run_pages(r);
+		size_t pages = hz_run_pages(r), part = hz_max(PURGE_PAGES, pages >> 4);
 		struct hz_arena *a = hz_run_arena(r);
-		if (pages > PURGE_PAGES) {
+		if (pages > part) {
 			struct hz_run *rest = hz_bins_record_new(a);
 			size_t first = hz_run_first(r);
-			hz_run_set_span(r, first, PURGE_PAGES);
-			hz_run_set_span(rest, first + PURGE_PAGES, pages - PURGE_PAGES);
+			hz_run_set_span(r, first, part);
+			hz_run_set_span(rest, first + part, pages - part);
 			hz_store(&rest->state, HZ_RUN_DIRTY);
 			hz_run_name_ends(rest);
 			hz_bins_add(rest);
 			hz_bins_enqueue(rest, freed_ms, hz_bins.oldest);
-			pages = PURGE_PAGES;
+			pages = part;
 		}
 		hz_run_name_ends(r);
 		char *p = a->start + ((size_t)hz_run_first(r) << HZ_PAGE_SHIFT);
