@@ -105,9 +105,11 @@ _Noreturn HZ_COLD void hz_die(const char *function, const void *p, const char *r
 _Noreturn HZ_COLD void hz_mark_bad(const char *function, const void *p)
 {
 	const struct hz_run *s = hz_run_of(p);
-	if (s && hz_load(&s->state) == HZ_RUN_LARGE)
+	if (!s)
+		hz_die(function, p, HZ_WHY_INTERIOR);
+	if (hz_load(&s->state) == HZ_RUN_LARGE)
 		hz_die(function, p, HZ_WHY_OVERFLOW);
-	enum hz_slab_put put = s ? hz_slab_probe(s, p) : HZ_PUT_INTERIOR;
+	enum hz_slab_put put = hz_slab_probe(s, p);
 	if (put == HZ_PUT_INTERIOR)
 		hz_die(function, p, HZ_WHY_INTERIOR);
 	size_t room = s->block_bytes - HZ_LANE_MARK_BYTES;

@@ -61,8 +61,8 @@ fi
 
 # lintian has an opinion on long lines. (Rows of a table cannot be broken: an override.)
 (cd "$abs_srcdir" && find . \( -name .git -o -name 'build*' -o -name autom4te.cache \) -prune -o \
-	\( -name '*.[ch]' -o -name '*.md' -o -name '*.sh' -o -name '*.py' \) ! -name LEDGER.md -type f -print |
-	xargs $AWK 'length > 512 { print FILENAME ":" FNR ": " length }') >"$work/wrong"
+	\( -name '*.[ch]' -o -name '*.md' -o -name '*.sh' -o -name '*.py' \) ! -name LEDGER.md -type f \
+	-exec "$AWK" 'length > 512 { print FILENAME ":" FNR ": " length }' {} +) >"$work/wrong"
 [ ! -s "$work/wrong" ]
 ok $? "no line is longer than 512 characters"
 note <"$work/wrong"

@@ -78,7 +78,7 @@ if ! "$stat" --json "$pid" >json 2>err; then
 	skip_all "other processes cannot be read here: $(cat err)"
 fi
 worst=100 wrong=0 answers=0
-for i in 1 2 3 4 5 6 7 8; do
+for _ in 1 2 3 4 5 6 7 8; do
 	"$stat" --json "$pid" >json || continue
 	answers=$((answers + 1))
 	percent=$(figure attributed_percent | cut -d. -f1)
@@ -206,7 +206,7 @@ start "$HZ_SO" ./churn
 : >csv
 "$stat" --watch 0.05 --csv "$pid" >csv 2>err &
 watcher=$!
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 	[ "$(wc -l <csv)" -ge 4 ] && break
 	sleep 0.1
 done
@@ -222,7 +222,7 @@ is "$(tail -n +2 csv | awk -F, '$1 < last { print } { last = $1 }' | wc -l)" 0 "
 
 # Processes come and go while all are read.
 (
-	for i in $(seq 40); do
+	for _ in $(seq 40); do
 		LD_PRELOAD=$HZ_SO /bin/true
 	done
 ) &

@@ -89,7 +89,7 @@ sleep 60 &
 pid=$!
 LD_PRELOAD=$HZ_SO "$abs_builddir/tests/rss_reasons" partial >"$work/ready" &
 program=$!
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 	[ -s "$work/ready" ] && break
 	sleep 0.2
 done

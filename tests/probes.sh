@@ -55,7 +55,7 @@ END
 unshare -m sh "$work/listen" >"$work/out" 2>"$work/err" &
 listener=$!
 # It listens when it has heard a first program to its end.
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 	kill -0 $listener 2>/dev/null || break
 	pid=$(LD_PRELOAD=$HZ_SO "$work/prog" | cut -d: -f1)
 	sleep 0.2
@@ -69,7 +69,7 @@ if [ "$(grep -c "^$pid pressure" "$work/out")" -lt 3 ]; then
 fi
 counted=$(LD_PRELOAD=$HZ_SO "$work/prog")
 pid=${counted%%:*}
-for i in 1 2 3 4 5 6 7 8 9 10; do
+for _ in 1 2 3 4 5 6 7 8 9 10; do
 	sleep 0.1
 	[ "$(grep -c "^$pid pressure" "$work/out")" -lt 3 ] || break
 done

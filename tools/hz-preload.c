@@ -70,6 +70,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static void wrong(const char *fo
 	fputs("hz-preload: ", stderr);
 	vfprintf(stderr, format, args);
 	fputc('\n', stderr);
+	va_end(args);
 	exit(WRONG);
 }
 

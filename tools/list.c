@@ -63,7 +63,7 @@ int list_lock(const char *root)
 		return -1;
 	}
 	for (int ms = 0; flock(fd, LOCK_EX | LOCK_NB); ms += LOCK_PAUSE_MS) {
-		const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000 };
+		const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000L };
 		if ((errno != EWOULDBLOCK && errno != EINTR) || ms >= LOCK_WAIT_MS) {
 			snprintf(list_why, sizeof(list_why),
 				 "%s: held by another hz-preload for too long", path);

@@ -41,9 +41,9 @@ static enum heap_result unreadable(struct image *m)
 static enum heap_result find_names(struct walk *w, const struct hz_root *root)
 {
 	static struct hz_root_field field[FIELDS_MAX];
-	enum {
-#define X(name) +1
-		NEEDED = 0 NAMES(X)
+	enum { /* a byte for each */
+#define X(name) char name;
+		NEEDED = sizeof(struct { NAMES(X) })
 #undef X
 	};
 	static const char *const names[] = {

@@ -37,17 +37,14 @@ static void *work(void *seed)
 		unsigned char *p = block[i];
 		if (p && *p != (unsigned char)i)
 			bad = "a block lost what was in it";
-		if (round % 3)
-			p = realloc(p, n);
-		else {
+		unsigned char *q = round % 3 ? realloc(p, n) : calloc(1, n);
+		if (!q || round % 3 == 0)
 			free(p);
-			p = calloc(1, n);
-		}
-		if (!p || malloc_usable_size(p) < n)
+		if (!q || malloc_usable_size(q) < n)
 			bad = "no memory";
 		else
-			*p = (unsigned char)i;
-		block[i] = p;
+			*q = (unsigned char)i;
+		block[i] = q;
 	}
 	for (int i = 0; i < BLOCKS; i++)
 		free(block[i]);

@@ -26,9 +26,12 @@ each() {
 	grep -E -A 3 '(warning|error|style|performance|portability):' "$work/found" | head -60 | note
 }
 
+# Wrong here: tools/heap.c keeps what it allocates in an array, at an index that the analyzer does
+# not know, and it takes what is stored there for lost (free_arenas frees it).
 analyzer() {
 	source=$1
 	shift
+	case $source in */tools/heap.c) set -- "$@" -Wno-analyzer-malloc-leak ;; esac
 	gcc -std=gnu11 -O2 -Wall -Wextra -fanalyzer "$@" -c "$source" -o /dev/null
 }
 tidy() {

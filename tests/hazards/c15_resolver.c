@@ -7,6 +7,7 @@
  */
 #include <locale.h>
 #include <netdb.h>
+#include <nss.h>
 #include <pwd.h>
 
 #include "hazard.h"
@@ -47,6 +48,8 @@ int main(void)
 {
 	size_t before, after;
 	watchdog(HAZARD_SECONDS);
+	/* No server is asked: where there is none, each answer takes its time. */
+	__nss_configure_lookup("hosts", "files");
 	run(WARM);
 	before = mallinfo2().uordblks;
 	run(work(THREADS));
