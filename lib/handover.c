@@ -52,14 +52,6 @@ void hz_mag_free_direct(void *p)
 	hz_pressure_freed();
 }
 
-/* Whether class c's full magazine could grow; those that could not are asked once. */
-static bool room(struct hz_heap *h, unsigned c, uint64_t *full)
-{
-	bool grown = !(*full >> c & 1) && hz_mag_grow(h, c);
-	*full |= (uint64_t)!grown << c;
-	return grown;
-}
-
 /* Takes what others freed: into magazines, larger ones if the thread's share
  * allows, the rest into slabs. */
 void hz_mag_drain(struct hz_heap *h)
@@ -67,7 +59,6 @@ void hz_mag_drain(struct hz_heap *h)
 	struct hz_batch *b = hz_inbox_take(&h->inbox);
 	char *tls = (char *)h->tls;
 	uint32_t own = h->tag;
-	uint64_t full = 0; /* classes */
 	while (b) {
 		struct hz_batch *next = b->next;
 		size_t rest = 0, n = b->count;
@@ -76,7 +67,7 @@ void hz_mag_drain(struct hz_heap *h)
 			uint32_t x = hz_tag_of(p) ^ own;
 			struct hz_mag *m = (struct hz_mag *)(tls + x);
 			if (likely(x < HZ_TAG_OWNER_ONE) &&
-			    (likely(m->top != m->limit) || room(h, hz_class_of_offset(x), &full)))
+			    (likely(m->top != m->limit) || hz_mag_grow(h, hz_class_of_offset(x))))
 				*++m->top = p;
 			else
 				b->blocks[rest++] = p;

@@ -28,7 +28,7 @@ enum {
 	HZ_LANE_MAG_START_BYTES = 16 << 10,
 	/* Bytes handed out ahead at most when a magazine grows by running
 	 * empty: eight pages, a few microseconds of page faults. */
-	HZ_LANE_MAG_AHEAD_BYTES = 32 << 10,
+	HZ_LANE_MAG_AHEAD_BYTES = 8 << 10,
 	/* Most bytes one class holds in one thread.  1 MiB halved the time of
 	 * the 128 KiB classes and lowered memory: a recycled block is touched
 	 * already, a fresh one is not. */
