@@ -8,8 +8,9 @@
  *             the older half goes back to the slabs
  *   give      a block of somebody else: into the open batch for its owner
  *
- * Sizes: a magazine starts small and doubles, by overflow up to what the byte
- * bounds allow, by running empty only while that costs pointers, not memory.
+ * Sizes: a magazine starts small and doubles, by overflow up to what the byte bounds
+ * allow (once between two times that it ran empty: a burst of frees alone is no reason),
+ * by running empty only while that costs pointers, not memory.
  * The blocks at the bottom were not used for longest and go first.
  *
  * Invariants: an array's round 0 is NULL for ever; a block leaves its magazine

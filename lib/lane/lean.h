@@ -20,7 +20,7 @@ enum {
 	HZ_LANE_MAG_ROUNDS_MAX = 4095,
 	HZ_LANE_MAG_ROUNDS_REFILL = 255,
 	HZ_LANE_MAG_START_BYTES = 16 << 10,
-	HZ_LANE_MAG_AHEAD_BYTES = 32 << 10,
+	HZ_LANE_MAG_AHEAD_BYTES = 8 << 10,
 	HZ_LANE_MAG_CLASS_BYTES = 1 << 20,
 	/* As in balanced: half of it made replacing blocks to 128 KiB 1.2 times
 	 * as long and larger, too.  But a large heap does not raise it by more
