@@ -35,10 +35,10 @@ enum {
 	/* Rounds to which a magazine grows while its heap shrinks: each block in it
 	 * may keep a page. */
 	SHRINKING = 63,
-	/* A thread's share at which there are many: 32 of them, in a heap below 256
-	 * MiB.  Then it may always have this much beside the first magazines of all
-	 * classes, which are 256 KiB. */
-	CROWD_BYTES = 1 << 20,
+	/* A thread's share at which there are many: 32 of them where a lane is sparing, in
+	 * a small heap.  Then it may always have this much beside the first magazines of
+	 * all classes, which are 256 KiB. */
+	CROWD_BYTES = HZ_LANE_MAG_PROCESS_BYTES < 64 << 20 ? 1 << 20 : 2 << 20,
 	CROWD_LEAST = 64 << 10,
 	CROWD_START = 256 << 10,
 	/* Slabs whose lists are seen to together: of a portion of one class in a heap

@@ -140,8 +140,8 @@ static inline void hz_mark_in(void *p, uint32_t offset)
 /* Copies n bytes and not the mark behind them: hz_copy, but rounded up to eight. */
 static inline void hz_mark_copy(void *to, const void *from, size_t n)
 {
-	size_t most = n & ~(size_t)15;
-	if (!HZ_LANE_MARK_BYTES || n - most > 8)
+	size_t most = HZ_LANE_MARK_BYTES ? n & ~(size_t)15 : n;
+	if (n - most > 8)
 		most = n;
 	if (!HZ_LANE_MARK_BYTES || most) /* hz_copy does not know how to do nothing */
 		hz_copy(to, from, most);
