@@ -4,7 +4,7 @@
  *
  *        used   ____
  *        peak  /    \____ decays by half of its distance a second
- *             /   keep = peak + peak/4 - used
+ *             /   keep = peak + peak/8 + large/4 - used
  *
  * Keeping as much as the process recently used raises no peak, and what is
  * not used for a second is given back.  But a process that has freed most of
@@ -52,7 +52,8 @@ static size_t keep_of(size_t used, bool early)
 	if (unlikely(hz_load(&pressure.near)))
 		return 0;
 	size_t peak = hz_load(&hz_run_counts.peak_pages);
-	size_t want = peak + (peak >> HZ_LANE_DIRTY_SHIFT);
+	size_t coarse = hz_load(&hz_run_counts.large_pages);
+	size_t want = peak + ((peak + 2 * coarse) >> HZ_LANE_DIRTY_SHIFT);
 	size_t keep = want > used + LEAST_PAGES ? want - used : LEAST_PAGES;
 	if (!early || used > hz_load(&hz_run_counts.high_pages) / 2)
 		return keep;
