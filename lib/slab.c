@@ -68,6 +68,7 @@ size_t hz_slab_open_whole(uint32_t owner, unsigned c, void **out, size_t n)
 		if (likely(s->class_no == c && !s->nfree)) {
 			hz_slab_claim(s->base, owner | hz_offset_of_class(c));
 			hz_store_release(&s->state, HZ_RUN_SLAB);
+			HZ_PROBE1(segment_open, c);
 		} else {
 			set_up(s, owner, c, 1);
 		}
