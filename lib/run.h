@@ -46,7 +46,7 @@ struct hz_run {
 			bool stuck; /* a purge was refused: not in the queue */
 		};
 		struct { /* while slab; written under the owner's lock */
-			uint32_t owner; /* tag of the owning heap, class bits 0; of one block: a former */
+			uint32_t owner; /* tag of the owning heap, class bits 0; of one block: who opened it */
 			uint32_t block_bytes;
 			uint32_t reciprocal; /* of block_bytes */
 			uint16_t blocks; /* of the whole slab */
