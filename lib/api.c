@@ -2,7 +2,7 @@
 /*
  * api.c - malloc and its family.
  *
- *   malloc  n -> class offset -> magazine top -> block          14 instructions
+ *   malloc  n -> class offset -> magazine top -> block          13 instructions
  *   free    p -> page entry -> tag ^ own tag -> magazine push   20 instructions
  *                                  |
  *             another owner's: open batch of that owner         about 35
@@ -58,23 +58,9 @@ static void *slow_for(size_t n, size_t asked)
 
 /* The hit path, for every function that allocates: NULL if it is none.  `asked` is
  * what the program wants of the n bytes. */
-static inline void *take(size_t n, size_t asked)
-{
-	if (unlikely(n >= hz_glance(hz_hot.small_limit)))
-		return NULL;
-	uint32_t offset = hz_class_offset[(n + HZ_LANE_MARK_BYTES + 15) >> 4];
-	struct hz_mag HZ_THREAD *m = hz_mag_at(offset);
-	void **top = m->top;
-	void *p = *top;
-	if (unlikely(!p))
-		return NULL;
-	m->top = top - 1;
-	return hz_mark_out(p, offset, asked);
-}
-
 static inline void *alloc_for(size_t n, size_t asked)
 {
-	void *p = take(n, asked);
+	void *p = hz_take(n, asked);
 	return likely(p) ? hz_waste_got(p, asked, n) : slow_for(n, asked);
 }
 
@@ -88,8 +74,8 @@ HZ_EXPORT void *HZ_API(malloc)(size_t n)
 	return alloc(n);
 }
 
-/* A pointer outside arena 0's committed heap. */
-static HZ_NOINLINE void free_outside(void *p)
+/* Whatever the hit paths do not: NULL, what is large, and what is nothing of ours too. */
+static HZ_NOINLINE void free_elsewhere(void *p)
 {
 	if (!p)
 		return;
@@ -101,32 +87,19 @@ static HZ_NOINLINE void free_outside(void *p)
 		hz_die("free", p, hz_page_of(p) ? HZ_WHY_FREE_PAGE : HZ_WHY_FOREIGN);
 }
 
-/* No small block: the start of a large one, or nothing of the program's. */
-static HZ_NOINLINE void free_untagged(void *p)
-{
-	if (!hz_large_free(p))
-		hz_die("free", p, HZ_WHY_FREE_PAGE);
-}
-
 /* x is the page's tag xor the thread's own, and says: not this thread's. */
 static HZ_NOINLINE void free_foreign(void *p, uint64_t x)
 {
-	struct hz_tls HZ_THREAD *t = hz_thread();
-	uint32_t tag = (uint32_t)x ^ t->owner;
-	if (unlikely(tag < HZ_TAG_OWNER_ONE)) {
-		free_untagged(p);
-		return;
-	}
-	hz_mark_in(p, hz_offset_of_tag(tag));
-	uint32_t key = hz_key_of_tag(tag);
-	struct hz_slot *slot = &t->slots[key % HZ_OUTBOX_SLOTS];
+	uint32_t key = hz_key_of((uint32_t)x);
+	struct hz_slot *slot = &hz_thread()->slots[key % HZ_OUTBOX_SLOTS];
 	void **next = slot->next;
 	if (likely(slot->key == key && next != slot->end && next[-1] != p)) {
+		hz_mark_in(p, hz_offset_of_tag((uint32_t)x));
 		*next = p;
 		hz_store_release(&slot->next, next + 1);
 		return;
 	}
-	hz_heap_give(p, tag);
+	free_elsewhere(p);
 }
 
 static HZ_NOINLINE void free_overflow(void *p, struct hz_mag HZ_THREAD *m)
@@ -164,24 +137,32 @@ static inline void release(void *p, uint64_t x)
 	push(m, top, p);
 }
 
-HZ_EXPORT void HZ_API(free)(void *p)
+/* For p in arena 0's committed heap: its page's tag xor the thread's own; else false. */
+static inline bool near(const void *p, uint64_t *x)
 {
 	char *start = hz_glance(hz_hot.start);
 	uintptr_t below = (uintptr_t)start - 1;
 	__asm__("" : "+r"(below)); /* or clang spends an instruction on ~p + start */
 	intptr_t at = (intptr_t)(below - (uintptr_t)p);
-	if (unlikely((uintptr_t)at <= hz_glance(hz_hot.floor))) {
-		free_outside(p);
-		return;
-	}
-	release(p, hz_load(&((struct hz_page *)start)[at >> HZ_PAGE_SHIFT].tag) ^
-			   hz_thread()->owner);
+	if (unlikely((uintptr_t)at <= hz_glance(hz_hot.floor)))
+		return false;
+	*x = hz_load(&((struct hz_page *)start)[at >> HZ_PAGE_SHIFT].tag) ^ hz_thread()->owner;
+	return true;
+}
+
+HZ_EXPORT void HZ_API(free)(void *p)
+{
+	uint64_t x;
+	if (likely(near(p, &x)))
+		release(p, x);
+	else
+		free_elsewhere(p);
 }
 
 /* Bytes of a small block, by its tag, that may be the program's. */
 static inline size_t bytes_of_tag(uint32_t tag)
 {
-	return hz_classes[hz_class_of_offset(hz_offset_of_tag(tag))].bytes - HZ_LANE_MARK_BYTES;
+	return hz_class_at(hz_offset_of_tag(tag))->room;
 }
 
 /* Usable bytes of the block at p, which must be one. */
@@ -196,31 +177,39 @@ static inline size_t usable_or_die(const void *p, const char *function)
 	return n;
 }
 
-/* All that malloc_usable_size says, and the mark; hz_zero rounds up to a step. */
-static inline void *cleared(void *p, size_t n)
+/* All that malloc_usable_size says, and the mark. */
+static inline void *cleared(void *p, uint32_t offset, size_t n)
 {
 	size_t m = n + HZ_LANE_MARK_BYTES;
-	hz_zero(p, m - 1 < HZ_CLASS_LINEAR_MAX ? m : hz_classes[hz_class_of_size(m)].bytes);
-	return hz_waste_got(hz_mark_out(p, hz_class_offset[(m + 15) >> 4], n), n, n);
+	if (likely(m <= HZ_FOUR_STEPS)) /* n is at hand before the offset, which is the size */
+		hz_zero_four(p, offset);
+	else
+		hz_zero_long(p, m <= HZ_CLASS_LINEAR_MAX ? hz_round_up(m, 16) :
+							   hz_class_at(offset)->bytes);
+	return hz_waste_got(hz_mark_out(p, offset, n), n, n);
 }
 
-static HZ_NOINLINE void *calloc_slow(size_t n)
+static HZ_NOINLINE void *calloc_slow(size_t count, size_t each)
 {
+	size_t n;
+	if (__builtin_mul_overflow(count, each, &n))
+		return no_memory();
 	if (n > HZ_MARK_SMALL) {
 		void *p = n <= PTRDIFF_MAX ? hz_large_alloc(n, 1, true) : NULL;
 		return p ? p : no_memory();
 	}
 	void *p = hz_malloc_slow(n);
-	return p ? cleared(p, n) : NULL;
+	return p ? cleared(p, hz_class_offset[(n + HZ_LANE_MARK_BYTES + 15) >> 4], n) : NULL;
 }
 
 HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 {
 	size_t n;
-	if (unlikely(__builtin_mul_overflow(count, each, &n)))
-		return no_memory();
-	void *p = take(n, n);
-	return likely(p) ? cleared(p, n) : calloc_slow(n);
+	uint32_t offset;
+	void *p = NULL;
+	if (likely(!__builtin_mul_overflow(count, each, &n)))
+		p = hz_take_of(n, n, &offset);
+	return likely(p) ? cleared(p, offset, n) : calloc_slow(count, each);
 }
 
 /* A large block, or none at all, to n bytes. */
@@ -242,7 +231,7 @@ static HZ_NOINLINE void *realloc_large(void *p, size_t n)
 	}
 	void *q = alloc(want <= PTRDIFF_MAX ? want : n);
 	if (q) {
-		hz_mark_copy(q, p, hz_min(n, old));
+		hz_mark_copy(q, p, hz_mark_keep(hz_min(n, old)));
 		HZ_API(free)(p);
 	}
 	return q;
@@ -252,32 +241,54 @@ static HZ_NOINLINE void *realloc_large(void *p, size_t n)
  * least this much: copying costs more than a cache line is worth. */
 enum { SHRINK_BYTES = 128 };
 
-HZ_EXPORT void *HZ_API(realloc)(void *p, size_t n)
+/* Whether n bytes stay in a block with room for `most`. */
+static inline bool stays(size_t n, size_t most)
 {
-	if (unlikely(!p))
-		return alloc(n);
+	return n <= most && (n >= most / 2 || (n && most < SHRINK_BYTES));
+}
+
+static HZ_NOINLINE void *realloc_slow(void *p, size_t n)
+{
 	uint32_t tag = hz_tag_of(p);
-	if (unlikely(tag < HZ_TAG_OWNER_ONE))
+	if (tag < HZ_TAG_OWNER_ONE)
 		return realloc_large(p, n);
 	size_t most = bytes_of_tag(tag);
-	size_t old = hz_mark_bytes("realloc", p, hz_offset_of_tag(tag), most), keep = old;
-	if (n <= most) {
-		if (n >= most / 2 || (n && most < SHRINK_BYTES)) {
-			hz_waste_kept(p, n, most);
-			return hz_mark_out(p, hz_offset_of_tag(tag), n);
-		}
-		if (unlikely(!n)) {
-			HZ_API(free)(p);
-			return NULL;
-		}
-		keep = HZ_LANE_MARK_BYTES ? hz_min(n, old) : n;
+	size_t old = hz_mark_bytes("realloc", p, hz_offset_of_tag(tag), most);
+	if (stays(n, most)) {
+		hz_waste_kept(p, n, most);
+		return hz_mark_out(p, hz_offset_of_tag(tag), n);
 	}
-	void *q = alloc(n);
-	if (likely(q)) {
-		hz_mark_copy(q, p, keep);
-		release(p, tag ^ hz_thread()->owner);
-	}
+	void *q = n ? alloc(n) : NULL;
+	if (q)
+		hz_mark_copy(q, p, hz_mark_keep(hz_min(n, old)));
+	if (q || !n)
+		HZ_API(free)(p);
 	return q;
+}
+
+/* The hit path: a block of the thread's own stays, or moves to a larger one out of a
+ * magazine and into one with room. */
+HZ_EXPORT void *HZ_API(realloc)(void *p, size_t n)
+{
+	uint64_t x;
+	if (unlikely(!p))
+		return alloc(n);
+	if (unlikely(!near(p, &x) || x >= HZ_TAG_OWNER_ONE))
+		return realloc_slow(p, n);
+	size_t most = hz_class_at(x)->room;
+	if (stays(n, most)) {
+		hz_mark_bytes("realloc", p, (uint32_t)x, most);
+		hz_waste_kept(p, n, most);
+		return hz_mark_out(p, (uint32_t)x, n);
+	}
+	struct hz_mag HZ_THREAD *m = hz_mag_at(x);
+	void **top = m->top, *q;
+	if (unlikely(n <= most || top == m->limit || *top == p || !(q = hz_take(n, n))))
+		return realloc_slow(p, n);
+	hz_mark_copy(q, p, hz_mark_bytes("realloc", p, (uint32_t)x, most));
+	hz_mark_in(p, (uint32_t)x);
+	push(m, top, p);
+	return hz_waste_got(q, n, n);
 }
 
 /* Aligned allocation; align is a power of two. */
@@ -286,7 +297,7 @@ void *hz_aligned(size_t align, size_t n)
 	if (unlikely(n > PTRDIFF_MAX || align > PTRDIFF_MAX))
 		return no_memory();
 	/* See hz_class_of_aligned: the class of a multiple is one. */
-	size_t up = hz_round_up((n | !n) + HZ_LANE_MARK_BYTES, align);
+	size_t up = hz_round_up(n + !n + HZ_LANE_MARK_BYTES, align);
 	if (likely(align <= HZ_PAGE && up <= HZ_CLASS_MAX_BYTES))
 		return alloc_for(up - HZ_LANE_MARK_BYTES, n);
 	void *p = hz_large_alloc(n ? n : 1, align, false);
@@ -298,13 +309,26 @@ static bool power_of_two(size_t n)
 	return n && !(n & (n - 1));
 }
 
-HZ_EXPORT void *HZ_API(aligned_alloc)(size_t align, size_t n)
+static HZ_NOINLINE void *aligned_slow(size_t align, size_t n)
 {
 	if (unlikely(!power_of_two(align))) {
 		errno = EINVAL;
 		return NULL;
 	}
 	return hz_aligned(align, n);
+}
+
+/* As hz_aligned, whose hit path it has in line: the largest class is a multiple of any
+ * such alignment, so that what is small stays small. */
+HZ_EXPORT void *HZ_API(aligned_alloc)(size_t align, size_t n)
+{
+	size_t low = align - 1;
+	__asm__("" : "+r"(low)); /* or clang counts the bits of align */
+	if (unlikely(low >= HZ_PAGE || (align & low) || n > HZ_MARK_SMALL))
+		return aligned_slow(align, n);
+	size_t up = ((n + !n + HZ_LANE_MARK_BYTES + low) & ~low) - HZ_LANE_MARK_BYTES;
+	void *p = hz_take(up, n);
+	return likely(p) ? hz_waste_got(p, n, up) : aligned_slow(align, n);
 }
 
 /* glibc: any alignment, rounded up to a power of two. */

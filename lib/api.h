@@ -11,6 +11,7 @@
 #pragma once
 
 #include "large.h"
+#include "mark.h"
 
 #define HZ_PASTE2(a, b) a##b
 #define HZ_PASTE(a, b) HZ_PASTE2(a, b)
@@ -20,6 +21,27 @@
 #define HZ_API(name) name
 #endif
 
+/* The hit path of every function that allocates: NULL if it is none, else a block for n
+ * bytes, of which the program asked for `asked`; *offset is that of its class. */
+static inline void *hz_take_of(size_t n, size_t asked, uint32_t *offset)
+{
+	if (unlikely(n >= hz_glance(hz_hot.small_limit)))
+		return NULL;
+	*offset = hz_class_offset[(n + HZ_LANE_MARK_BYTES + 15) >> 4];
+	struct hz_mag HZ_THREAD *m = hz_mag_to_pop(*offset);
+	void **top = m->top;
+	void *p = *top;
+	if (unlikely(!p))
+		return NULL;
+	hz_mag_popped(m, top);
+	return hz_mark_out(p, *offset, asked);
+}
+static inline void *hz_take(size_t n, size_t asked)
+{
+	uint32_t offset;
+	return hz_take_of(n, asked, &offset);
+}
+/* Where it is none: errno is set with NULL. */
 void *hz_malloc_slow(size_t n);
 void *hz_aligned(size_t align, size_t n);
 

@@ -87,52 +87,73 @@ static inline size_t hz_max(size_t a, size_t b)
 	return a > b ? a : b;
 }
 
-/* Clearing and copying of whole blocks: both start at a multiple of 16 and are
- * rounded up to one, as blocks are.  Ours, because every function taken from
+/* Clearing and copying of whole blocks: from a multiple of 16, a multiple of 16, at
+ * least one.  Ours, because every function taken from
  * libc is looked up by name at each program's start; above 1 KiB x86's own
  * string instructions are as fast as libc's code. */
 typedef long long hz_v16 __attribute__((vector_size(16), may_alias));
 
-enum { HZ_STRING_BYTES = 1024 };
+enum { HZ_STRING_BYTES = 1024, HZ_FOUR_STEPS = 64 };
 
-static inline void hz_zero(void *to, size_t n)
+static inline hz_v16 *hz_v16_at(const void *p, size_t bytes)
 {
-	hz_v16 *at = to, *end = (hz_v16 *)((char *)to + hz_round_up(n, 16));
+	return (hz_v16 *)((uintptr_t)p + bytes);
+}
+
+/* Where the second of up to four steps is, and the third from the end: 0, 16, 16, 32. */
+static inline size_t hz_half_steps(size_t n)
+{
+	return n >> 1 & 48;
+}
+
+static inline void hz_zero_long(void *to, size_t n) /* more than HZ_FOUR_STEPS */
+{
+	hz_v16 *at = to, *end = hz_v16_at(to, n);
 #if defined(__x86_64__)
 	if (n >= HZ_STRING_BYTES) {
-		size_t words = (size_t)(end - at) * 2;
+		size_t words = n / 8;
 		__asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(0) : "memory");
 		return;
 	}
 #endif
-	if (end - at <= 4) { /* one to four steps, some of them twice */
-		ptrdiff_t half = (end - at) >> 1;
-		at[0] = at[half] = end[-1 - half] = end[-1] = (hz_v16){ 0 };
-		return;
-	}
 	for (; at < end - 4; at += 4)
 		at[0] = at[1] = at[2] = at[3] = (hz_v16){ 0 };
 	end[-4] = end[-3] = end[-2] = end[-1] = (hz_v16){ 0 };
 }
 
+static inline void hz_zero_four(void *to, size_t n) /* no more */
+{
+	size_t half = hz_half_steps(n);
+	hz_v16 *at = to, *end = hz_v16_at(to, n);
+	at[0] = *hz_v16_at(to, half) = *hz_v16_at(end, -half - 16) = end[-1] = (hz_v16){ 0 };
+}
+
+static inline void hz_zero(void *to, size_t n)
+{
+	if (n <= HZ_FOUR_STEPS)
+		hz_zero_four(to, n);
+	else
+		hz_zero_long(to, n);
+}
+
 static inline void hz_copy(void *to, const void *from, size_t n)
 {
-	hz_v16 *at = to, *end = (hz_v16 *)((char *)to + hz_round_up(n, 16));
-	const hz_v16 *src = from;
+	hz_v16 *at = to, *end = hz_v16_at(to, n);
+	const hz_v16 *src = from, *last = hz_v16_at(from, n);
+	if (n <= HZ_FOUR_STEPS) {
+		size_t half = hz_half_steps(n);
+		hz_v16 a = src[0], b = *hz_v16_at(from, half), c = *hz_v16_at(last, -half - 16);
+		hz_v16 d = last[-1];
+		at[0] = a, *hz_v16_at(to, half) = b, *hz_v16_at(end, -half - 16) = c, end[-1] = d;
+		return;
+	}
 #if defined(__x86_64__)
 	if (n >= HZ_STRING_BYTES) {
-		size_t words = (size_t)(end - at) * 2;
+		size_t words = n / 8;
 		__asm__ volatile("rep movsq" : "+D"(at), "+S"(src), "+c"(words) : : "memory");
 		return;
 	}
 #endif
-	const hz_v16 *last = src + (end - at);
-	if (end - at <= 4) {
-		ptrdiff_t half = (end - at) >> 1;
-		hz_v16 a = src[0], b = src[half], c = last[-1 - half], d = last[-1];
-		at[0] = a, at[half] = b, end[-1 - half] = c, end[-1] = d;
-		return;
-	}
 	for (; at < end - 4; at += 4, src += 4) {
 		hz_v16 a = src[0], b = src[1], c = src[2], d = src[3];
 		at[0] = a, at[1] = b, at[2] = c, at[3] = d;

@@ -25,7 +25,8 @@
 		(bytes), (uint32_t)(((1ULL << 32) + (bytes) - 1) / (bytes)),       \
 			SHRUNK(bytes, pages),                                      \
 			BLOCKS(bytes, pages) < (blocks_full) ? BLOCKS(bytes, pages) \
-							     : (blocks_full)       \
+							     : (blocks_full),      \
+			(bytes) - HZ_LANE_MARK_BYTES                               \
 	},
 
 const struct hz_class hz_classes[HZ_CLASSES] = { HZ_CLASS_INIT(CLASS) };

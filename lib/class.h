@@ -27,6 +27,7 @@ struct hz_class {
 	uint32_t reciprocal; /* ceil(2^32 / bytes): block number by multiply */
 	uint16_t pages; /* pages of one slab */
 	uint16_t blocks; /* blocks of one slab, at most HZ_SLAB_BLOCKS_MAX */
+	uint32_t room; /* bytes of a block that may be the program's */
 };
 
 /* One slab's free bitmap is 512 bits: with 64 bytes of header two cache
@@ -38,6 +39,15 @@ enum { HZ_OFFSET_FIRST = 16, HZ_OFFSET_STEP = 16 };
 
 extern const struct hz_class hz_classes[HZ_CLASSES] HZ_HIDDEN;
 extern const uint16_t hz_class_offset[HZ_CLASS_MAX_BYTES / 16 + 1] HZ_HIDDEN;
+
+/* An offset finds its class without scaling, and to HZ_CLASS_LINEAR_MAX it is the size. */
+_Static_assert(sizeof(struct hz_class) == HZ_OFFSET_STEP &&
+		       HZ_OFFSET_STEP == HZ_CLASS_STEP_BYTES && HZ_OFFSET_FIRST == HZ_OFFSET_STEP,
+	       "classes lie as far apart as magazines, and as the smallest blocks");
+static inline const struct hz_class *hz_class_at(uintptr_t offset)
+{
+	return (const struct hz_class *)((uintptr_t)hz_classes + offset - HZ_OFFSET_FIRST);
+}
 
 /* n is at most HZ_CLASS_MAX_BYTES. */
 static inline unsigned hz_class_of_size(size_t n)

@@ -21,7 +21,7 @@
 #include "api.h"
 
 #include "error.h"
-#include "mark.h"
+#include "waste.h"
 
 #ifndef HZ_PREFIX
 
@@ -45,10 +45,16 @@ static HZ_COLD void *again(size_t align, size_t n)
 	hz_die("operator new", NULL, "out of memory and no C++ runtime to throw");
 }
 
-static inline void *new_plain(size_t n)
+static HZ_NOINLINE void *new_slow(size_t n)
 {
 	void *p = HZ_API(malloc)(n);
 	return likely(p) ? p : again(1, n);
+}
+
+static inline void *new_plain(size_t n)
+{
+	void *p = hz_take(n, n);
+	return likely(p) ? hz_waste_got(p, n, n) : new_slow(n);
 }
 
 static inline void *new_aligned(size_t n, size_t align)

@@ -59,6 +59,7 @@ void hz_mag_drain(struct hz_heap *h)
 	struct hz_batch *b = hz_inbox_take(&h->inbox);
 	char *tls = (char *)h->tls;
 	uint32_t own = h->tag;
+	struct hz_mag *full = NULL; /* the last that took no more */
 	while (b) {
 		struct hz_batch *next = b->next;
 		size_t rest = 0, n = b->count;
@@ -67,10 +68,13 @@ void hz_mag_drain(struct hz_heap *h)
 			uint32_t x = hz_tag_of(p) ^ own;
 			struct hz_mag *m = (struct hz_mag *)(tls + x);
 			if (likely(x < HZ_TAG_OWNER_ONE) &&
-			    (likely(m->top != m->limit) || hz_mag_grow(h, hz_class_of_offset(x))))
+			    (likely(m->top != m->limit) ||
+			     (m != full && hz_mag_grow(h, hz_class_of_offset(x))))) {
 				*++m->top = p;
-			else
+			} else {
+				full = m;
 				b->blocks[rest++] = p;
+			}
 		}
 		HZ_PROBE2(remote_collect, h, n);
 		hz_bump(&h->counts.drained, n);
@@ -158,7 +162,7 @@ static void keep(struct hz_heap *h, void *p, uintptr_t offset)
 /* Into the open batch for its owner. */
 static void send(struct hz_heap *h, void *p, uint32_t tag)
 {
-	uint32_t key = hz_key_of_tag(tag), sent;
+	uint32_t key = hz_key_of(tag ^ h->tag), sent;
 	struct hz_slot *slot = &h->box.slot[key % HZ_OUTBOX_SLOTS];
 	if (slot->batch && slot->next != slot->batch->blocks && slot->next[-1] == p)
 		hz_die("free", p, HZ_WHY_DOUBLE);

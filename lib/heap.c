@@ -173,7 +173,7 @@ static struct hz_heap *heap_new(void)
 		return NULL; /* the directory is full of four million heaps */
 	}
 	heaps.number = number;
-	h->tag = number << HZ_TAG_OWNER_SHIFT;
+	h->tag = h->box.own = number << HZ_TAG_OWNER_SHIFT;
 	h->next = heaps.all;
 	hz_store_release(&heaps.all, h);
 	hz_unlock(&heaps.lock);

@@ -134,10 +134,21 @@ static inline struct hz_mag HZ_THREAD *hz_mag_at(uintptr_t offset)
 	__asm__("addq hz_tls@gottpoff(%%rip), %0" : "+r"(offset) : : "cc");
 	return (struct hz_mag HZ_THREAD *)offset;
 }
+/* The same: for a block that is returned, in rax. */
+static inline struct hz_mag HZ_THREAD *hz_mag_to_pop(uintptr_t offset)
+{
+	__asm__("addq hz_tls@gottpoff(%%rip), %0" : "+c"(offset) : : "cc");
+	return (struct hz_mag HZ_THREAD *)offset;
+}
 static inline void hz_mag_pushed(struct hz_mag HZ_THREAD *m, void **top)
 {
 	(void)top; /* the operand is spelt out: clang's would lose the segment */
 	__asm__("addq $8, %%fs:(%0)" : : "r"(m) : "memory", "cc");
+}
+static inline void hz_mag_popped(struct hz_mag HZ_THREAD *m, void **top)
+{
+	(void)top;
+	__asm__("subq $8, %%fs:(%0)" : : "r"(m) : "memory", "cc");
 }
 #else
 #define HZ_THREAD
@@ -149,9 +160,14 @@ static inline struct hz_mag *hz_mag_at(uintptr_t offset)
 {
 	return (struct hz_mag *)(hz_tls_at() + offset);
 }
+#define hz_mag_to_pop hz_mag_at
 static inline void hz_mag_pushed(struct hz_mag *m, void **top)
 {
 	m->top = top + 1;
+}
+static inline void hz_mag_popped(struct hz_mag *m, void **top)
+{
+	m->top = top - 1;
 }
 #endif
 

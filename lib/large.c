@@ -252,7 +252,7 @@ static void *move_run(struct hz_run *r, size_t n)
 		return NULL;
 	if (!to->zero || old < MOVE_BYTES || hz_add(&large.moves, 1) >= MOVES_MAX ||
 	    !hz_os_shift(r->base, old, to->base)) {
-		hz_copy(to->base, r->base, hz_min(old, n));
+		hz_copy(to->base, r->base, hz_round_up(hz_min(old, n), 16));
 		hz_store(&hz_page_of(r->base)->tag, HZ_TAG_NONE);
 		run_drop(r);
 		return hz_mark_large(to->base, to->bytes);

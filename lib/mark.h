@@ -36,10 +36,6 @@ void hz_mark_start(void);
 /* Largest request with a class. */
 enum { HZ_MARK_SMALL = HZ_CLASS_MAX_BYTES - HZ_LANE_MARK_BYTES };
 
-/* Bytes in front of the last word, by class offset / HZ_OFFSET_STEP. */
-#define HZ_MARK_ROOM(bytes, pages, blocks) (bytes) - HZ_LANE_MARK_BYTES,
-static const uint32_t hz_mark_room[HZ_CLASSES + 1] = { 0, HZ_CLASS_INIT(HZ_MARK_ROOM) };
-
 /* End the process (report_crash.c): the mark of p is not that of a block in use;
  * p, free, was written to; p is not a block of the size that was said. */
 _Noreturn void hz_mark_bad(const char *function, const void *p);
@@ -100,7 +96,7 @@ static inline void *hz_mark_out(void *p, uint32_t offset, size_t n)
 {
 	if (!HZ_LANE_MARK_BYTES)
 		return p;
-	size_t room = hz_mark_room[offset / HZ_OFFSET_STEP];
+	size_t room = hz_class_at(offset)->room;
 	uint64_t *last = hz_mark_at(p, room), mark = hz_mark_of(p, n);
 	/* Cleared, if its mark is that of a free block. */
 	if (unlikely(room < hz_glance(hz_mark.clear_bytes)) && ~(*last ^ hz_mark_of(p, 0)) <= room &&
@@ -117,7 +113,7 @@ static inline size_t hz_mark_bytes(const char *function, const void *p, uint32_t
 {
 	if (!HZ_LANE_MARK_BYTES)
 		return most;
-	size_t room = hz_mark_room[offset / HZ_OFFSET_STEP];
+	size_t room = hz_class_at(offset)->room;
 	uint64_t *last = hz_mark_at(p, room), mark = *last, n = mark ^ hz_mark_of(p, 0);
 	if (unlikely(n > room || *hz_mark_second(last, room, n) != mark))
 		hz_mark_bad(function, p);
@@ -130,20 +126,25 @@ static inline void hz_mark_in(void *p, uint32_t offset)
 	if (!HZ_LANE_MARK_BYTES)
 		return;
 	hz_mark_bytes("free", p, offset, 0);
-	size_t room = hz_mark_room[offset / HZ_OFFSET_STEP];
+	size_t room = hz_class_at(offset)->room;
 	uint64_t *last = hz_mark_at(p, room), mark = *last;
 	if (unlikely(room < hz_glance(hz_mark.clear_bytes)))
-		hz_zero(p, room); /* in line: no register is saved for it */
+		hz_zero(p, room + HZ_LANE_MARK_BYTES); /* in line: no register is saved for it */
 	*last = ~mark;
 }
 
-/* Copies n bytes and not the mark behind them: hz_copy, but rounded up to eight. */
+/* What of n bytes to copy: hz_mark_copy wants it whole where nothing lies behind it. */
+static inline size_t hz_mark_keep(size_t n)
+{
+	return HZ_LANE_MARK_BYTES ? n : hz_round_up(n, 16);
+}
+
+/* Copies n bytes, without marks a multiple of 16: hz_copy, but nothing, or no more than
+ * the next multiple of eight, where the mark begins. */
 static inline void hz_mark_copy(void *to, const void *from, size_t n)
 {
-	size_t most = HZ_LANE_MARK_BYTES ? n & ~(size_t)15 : n;
-	if (n - most > 8)
-		most = n;
-	if (!HZ_LANE_MARK_BYTES || most) /* hz_copy does not know how to do nothing */
+	size_t most = HZ_LANE_MARK_BYTES ? (n + 7) & ~(size_t)15 : n;
+	if (!HZ_LANE_MARK_BYTES || most)
 		hz_copy(to, from, most);
 	if (HZ_LANE_MARK_BYTES > 0 && most < n)
 		*hz_mark_at(to, most) = *hz_mark_at(from, most);

@@ -148,7 +148,7 @@ uint32_t hz_outbox_flush(struct hz_outbox *box, unsigned i)
 	struct hz_batch *b = slot->batch;
 	if (!b || slot->next == b->blocks)
 		return 0;
-	uint32_t owner = slot->key >> (HZ_TAG_OWNER_SHIFT - HZ_GROUP_SHIFT);
+	uint32_t owner = (slot->key << HZ_GROUP_SHIFT ^ box->own) >> HZ_TAG_OWNER_SHIFT;
 	struct hz_inbox *inbox = hz_remote_inbox(owner);
 	b->count = (uint16_t)(slot->next - b->blocks);
 	b->owner = owner;

@@ -48,17 +48,20 @@ struct hz_slot {
 	void **next; /* where the next pointer goes; owning thread */
 	void **end; /* full here; equal to next when there is no batch */
 	struct hz_batch *batch; /* owning thread */
-	uint32_t key; /* tag >> HZ_GROUP_SHIFT; owning thread */
+	uint32_t key; /* (tag ^ own) >> HZ_GROUP_SHIFT, 0 before the first; owning thread */
 };
 
 struct hz_outbox {
 	struct hz_slot slot[HZ_OUTBOX_SLOTS];
 	uint64_t sent; /* batches handed over so far; owning thread */
+	uint32_t own; /* tag of whose it is; set once */
 };
 
-static inline uint32_t hz_key_of_tag(uint32_t tag)
+/* Of a tag xor the sender's own: 0 of none of another's, and no key of a page with no
+ * slab is a slab's. */
+static inline uint32_t hz_key_of(uint32_t x)
 {
-	return tag >> HZ_GROUP_SHIFT;
+	return x >> HZ_GROUP_SHIFT;
 }
 
 /* Where heap number `owner` receives; false without memory for the directory. */
