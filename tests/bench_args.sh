@@ -47,6 +47,7 @@ refuses bench_burst_idle 1 0 1 0 2
 refuses bench_larson 0
 refuses bench_prodcons 0
 refuses bench_mstress 0
+refuses bench_sleepers 64 64 1
 refuses bench_startup 0
 refuses bench_soak 1 0
 
@@ -75,7 +76,8 @@ for line in "bench_malloc_args 20000" "bench_malloc_dist 20000 400 16 32768 app"
 	"bench_larson 2 3 1000 100" "bench_prodcons 1 2000" "bench_bulk 2 1000 16 64 2 stagger" \
 	"bench_burst_idle 1000 0 2 10 2" "bench_large 5 2 100000 200000" \
 	"bench_large 2 2 16 100000 grow" "bench_large 2 2 16 2000 append" \
-	"bench_frag 2 --rest-ms 1" "bench_mstress 2 2 5000" "bench_startup 3"; do
+	"bench_frag 2 --rest-ms 1" "bench_mstress 2 2 5000" "bench_startup 3" \
+	"bench_sleepers 3 5 4000"; do
 	for touch in 0 7 pages all; do
 		# shellcheck disable=SC2086 # the words of a command
 		text=$(program $line --touch $touch)
@@ -89,4 +91,6 @@ done
 matches "$(program bench_malloc_args 20000)" '^\[RSS\] max_kb=[1-9][0-9]*$' "bench_malloc_args prints [RSS]"
 matches "$(program bench_frag 2 --rest-ms 1)" \
 	'^\[FRAG\] step=free_rest live_kb=[0-9]+ rss_kb=[0-9]+ ratio=[0-9.]+$' "bench_frag prints its steps"
+matches "$(program bench_sleepers 3 5 4000 --together 1)" \
+	'^\[SLEEP\] threads=3 retained_kb=-?[0-9]+$' "bench_sleepers prints what is retained"
 done_testing

@@ -6,6 +6,7 @@
  *   recycled    a thread's heap is the next thread's; heaps do not pile up
  *   adopted     slabs of an idle heap serve who lacks one
  *   sent        to live heaps (batches), idle ones (at once), strays (passed on)
+ *   sleeper     what waits for who is live and asleep
  *   thinned     pages of slabs that go and come back
  *   late        a thread without a heap allocates and frees
  *   fork        while others work, while others hold locks and shelves are torn
@@ -291,6 +292,33 @@ static void sent(long arg)
 	NEED(a.heap->state == HZ_HEAP_IDLE && !hz_inbox_any(&a.heap->inbox));
 	nothing_left();
 	fire(&b);
+}
+
+/* Much that waits for a live owner who does nothing: the sender sees to it. */
+static void sleeper(long arg)
+{
+	(void)arg;
+	static struct hand a;
+	unsigned deepest = 0;
+	a.n = BLOCKS, a.bytes = 8000;
+	hzw_free(hzw_malloc(1)); /* who only frees has no heap at first */
+	hire(&a);
+	tell(&a, do_take);
+	uint64_t drained = a.heap->counts.drained, done_for = a.heap->counts.drained_for;
+	for (size_t i = 0; i < BLOCKS; i++) {
+		hzw_free(a.block[i]);
+		unsigned depth = hz_inbox_depth(&a.heap->inbox);
+		deepest = depth > deepest ? depth : deepest;
+	}
+	hz_heap_flush_own();
+	NEED_AT(deepest < 512, deepest); /* pages; 2 MiB, and a third of what was sent */
+	NEED(a.heap->state == HZ_HEAP_LIVE && a.heap->counts.drained == drained);
+	NEED_AT(a.heap->counts.drained_for - done_for >= BLOCKS / 2,
+		a.heap->counts.drained_for - done_for);
+	all_whole();
+	tell(&a, do_flush);
+	fire(&a);
+	nothing_left();
 }
 
 static void strays(long arg)
@@ -739,6 +767,7 @@ int main(void)
 	scene(turnover, 0, "300 threads, one after another: one heap, no more metadata");
 	scene(adopted, 0, "slabs of idle heaps are adopted");
 	scene(sent, 0, "blocks go to live heaps in batches, to idle ones at once");
+	scene(sleeper, 0, "much that waits for a sleeping owner is freed for it");
 	scene(strays, 0, "blocks whose slab moved on find it");
 	scene(thinned, 0, "pages without a block go, and come back, while their slabs stay");
 	scene(late, 0, "a thread without a heap is served from the shared one");
