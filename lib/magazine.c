@@ -43,7 +43,7 @@ enum {
 	CROWD_START = 256 << 10,
 	/* Slabs whose lists are seen to together: of a portion of one class in a heap
 	 * of some megabytes all. */
-	SETTLE = 32,
+	SETTLE = 64,
 	/* Blocks given to other owners between two unlocks. */
 	STRAYS = 32,
 };
@@ -234,14 +234,16 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		void *p = blocks[i];
 		if (!s || (size_t)((char *)p - s->base) >= (size_t)s->blocks * s->block_bytes) {
-			s = hz_run_of(p);
-			if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
-				hz_die("free", p, HZ_WHY_FREE_PAGE);
-			if (hz_load_acquire(&s->owner) != h->tag) {
+			const struct hz_page *page = hz_page_of(p);
+			uint32_t tag = page ? hz_load_acquire(&page->tag) : 0;
+			if (unlikely((tag ^ h->tag) >= HZ_TAG_OWNER_ONE)) {
+				if (tag < HZ_TAG_OWNER_ONE)
+					hz_die("free", p, HZ_WHY_FREE_PAGE);
 				blocks[strays++] = p;
 				s = NULL;
 				continue;
 			}
+			s = hz_run_at(page, p);
 			if (!s->was) {
 				if (nslabs == SETTLE) {
 					settle(h, slabs, nslabs);

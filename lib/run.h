@@ -92,15 +92,17 @@ static inline struct hz_run *hz_run_record(const struct hz_arena *a, uint32_t n)
 
 /* The run whose block p lies in, NULL outside of all heaps: only for pages a
  * slab covers or the first page of a large block. */
-static inline struct hz_run *hz_run_of(const void *p)
+static inline struct hz_run *hz_run_at(const struct hz_page *page, const void *p)
 {
-	const struct hz_page *page = hz_page_of(p);
-	uint32_t n = page ? hz_load(&page->run) : 0;
-	if (!n)
-		return NULL;
+	uint32_t n = hz_load(&page->run);
 	if (likely((uintptr_t)hz_hot.start - 1 - (uintptr_t)p > hz_glance(hz_hot.floor)))
 		return (struct hz_run *)hz_hot.base + n;
 	return hz_run_record(hz_arena_of(p), n);
+}
+static inline struct hz_run *hz_run_of(const void *p)
+{
+	const struct hz_page *page = hz_page_of(p);
+	return page && hz_load(&page->run) ? hz_run_at(page, p) : NULL;
 }
 
 /* A run of exactly `pages` pages at a multiple of `align` pages (a power of

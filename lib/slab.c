@@ -104,7 +104,7 @@ static void tag_pages(const struct hz_run *s, uint32_t tag)
 	const struct hz_arena *a = hz_run_arena(s);
 	size_t first = hz_run_first(s), pages = s->blocks == 1 ? 1 : hz_run_pages(s);
 	for (size_t i = 0; i < pages; i++)
-		hz_store(&hz_arena_page(a, first + i)->tag, tag);
+		hz_store_release(&hz_arena_page(a, first + i)->tag, tag);
 }
 
 void hz_slab_retag(struct hz_run *s, uint32_t owner)
