@@ -33,8 +33,9 @@ lanes=$(for so in $(libraries); do
 	lane=$(basename "$so" .so.0)
 	echo "$lane.la $lane.so $lane.so.0 $lane.so.0.0.0 $lane.so.0.0.0-gdb.py ${lane#lib}.pc"
 done)
+# Built beside its source, hz_options.7 is in man, too.
 is "$(cd "$dest" && find . -type f -o -type l | sed 's|.*/||' | sort | xargs)" \
-	"$( (echo hz-run hz-stat hz.h hz-preload hz-preload.service hz-gdb.py $static $lanes; echo hz_options.7; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort | xargs)" \
+	"$( (echo hz-run hz-stat hz.h hz-preload hz-preload.service hz-gdb.py $static $lanes; echo hz_options.7; cd "$abs_srcdir/man" && ls) | tr ' ' '\n' | sort -u | xargs)" \
 	"and nothing else"
 ! grep -q "$work" "$dest$libdir"/pkgconfig/*.pc
 ok $? "the staging directory is not recorded"

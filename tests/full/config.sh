@@ -45,6 +45,7 @@ while read -r name compiler what switches; do
 	) >"$log" 2>&1 </dev/null
 	ok $? "$name: $what $switches"
 	sed -n 's/^# \(TOTAL\|PASS\|SKIP\|FAIL\|ERROR\): */\1 /p' "$log" | xargs | note
+	grep '^SKIP' "$log" | note
 	if [ "$tap_bad" -ne 0 ]; then
 		grep -E '^(FAIL|ERROR|XPASS):|error:|\*\*\*' "$log" | head -20 | note
 		[ ! -d "${HZ_KEEP:-/nonexistent}" ] || cp "$log" "$HZ_KEEP/config-$name.log"

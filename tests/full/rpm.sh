@@ -3,7 +3,8 @@
 #
 # rpm.sh - build-aux/libhz.spec makes packages of the release archive, which can be installed,
 # used, replaced and erased. HZ_CHROOT is a tar archive of a system to do that in; rpm works on
-# it from outside.
+# it from outside. HZ_RPM_NOCHECK=1 leaves %check out; HZ_KEEP=DIRECTORY keeps the log of the
+# build there.
 
 . "${srcdir:-$(dirname "$0")/../..}/tests/lib.sh"
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES HZ_SO HZ_LANES HZ_CPPFLAGS HZ_CFLAGS CPPFLAGS LDFLAGS CC
@@ -20,7 +21,10 @@ ok $? "the archive"
 rpmbuild --nodeps --define "_topdir $work/top" --define "_dbpath $work/db" \
 	${HZ_RPM_NOCHECK:+--nocheck} -ba "$spec" >"$work/log" 2>&1
 ok $? "rpmbuild -ba"
-[ "$tap_bad" -eq 0 ] || grep -i -E 'error|warning|\*\*\*|^FAIL' "$work/log" | tail -20 | note
+[ "$tap_bad" -eq 0 ] || grep -E '^(FAIL|ERROR):|(error|warning): |\*\*\* ' "$work/log" | tail -20 | note
+sed -n 's/^# \(TOTAL\|PASS\|SKIP\|FAIL\|ERROR\): */\1 /p' "$work/log" | xargs | note
+grep '^SKIP' "$work/log" | note
+[ ! -d "${HZ_KEEP:-/nonexistent}" ] || cp "$work/log" "$HZ_KEEP/rpm.log"
 grep -i -E '^ *(File (not found|listed twice)|Installed \(but unpackaged\))' "$work/log" | note
 is "$(find "$work/top/RPMS" -name '*.rpm' -exec basename {} \; | sed "s/-$version-.*//" | grep -v debug | sort | xargs)" \
 	"hz-tools libhz libhz-devel libhz-lean libhz-observe libhz-scale libhz-secure" "all seven packages"

@@ -999,6 +999,13 @@ static void secret_in_new_block(void)
 
 /* ------------------------------------------------------------- overflow -- */
 
+/* What to write where that is: who writes what is there already, as a byte of a
+ * random mark is in one process of 256, commits no crime. */
+static int other_than(unsigned char there)
+{
+	return there == 0x41 ? 0x42 : 0x41;
+}
+
 /* Blocks of a size nobody used, each with a neighbour at its end; written
  * `bytes` beyond what was asked for. */
 static void overflow(size_t n, size_t bytes, int before)
@@ -1016,7 +1023,7 @@ static void overflow(size_t n, size_t bytes, int before)
 	if (before)
 		memset(p - bytes, 0x41, bytes);
 	else
-		memset(p + n, 0x41, usable - n + bytes);
+		memset(p + n, other_than(p[usable]), usable - n + bytes);
 	after();
 	for (int i = 0; i < 32; i++)
 		if (!intact(block[i], n, (uint64_t)i))
@@ -1100,7 +1107,7 @@ static void underflow_large(void)
 static void write_empty(void)
 {
 	unsigned char *p = crime(escape(malloc(opaque(0))));
-	memset(p, 0x41, 1);
+	memset(p, other_than(*p), 1);
 	after();
 	free(p);
 	must_be_distinct(8, 1);
