@@ -29,8 +29,8 @@ qemu=$(command -v qemu-aarch64 || command -v qemu-aarch64-static) || {
 	done_testing
 }
 root=/usr/$host
-# qemu 7.2 aborts when a child of a process with threads starts one. Asked
-# of a program that allocates nothing.
+# qemu 7.2 aborts when a child of a process with threads starts one, and executes nothing of
+# arm64 without binfmt. Asked of a program that allocates nothing.
 cat >"$work/child.c" <<'END2'
 #include <pthread.h>
 #include <sys/wait.h>
@@ -45,10 +45,12 @@ static void *work(void *spins)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	pthread_t t;
 	int status = 1;
+	if (argc > 1)
+		return *argv[1] == 'e' && execl("/proc/self/exe", "child", "done", (char *)0);
 	pthread_create(&t, 0, work, (void *)1);
 	pid_t child = fork();
 	if (child == 0) {
@@ -63,6 +65,12 @@ END2
 $host-gcc -O1 -o "$work/child" "$work/child.c" -lpthread
 forks=yes
 timeout 600 "$qemu" -L $root "$work/child" >/dev/null 2>&1 || forks=no
+execs=yes
+timeout 600 "$qemu" -L $root "$work/child" exec >/dev/null 2>&1 || execs=no
+# qemu 7.2 keeps a record of every page of a mapping: half a terabyte, in which a place is looked
+# for, takes it nine seconds and 3.4 GiB, and every fork that copies these four seconds more. With
+# a limit from outside it maps no such thing; the api_ tests do without.
+limit_kib=$((32 << 20))
 # Programs of the suite that do not trace, exec or measure.
 for test in api_conformance api_faces api_info api_random fork_basic fork_chain fork_stdio \
 	hazard_first hazard_nothreads model_remote stress_threads \
@@ -70,17 +78,27 @@ for test in api_conformance api_faces api_info api_random fork_basic fork_chain 
 	thread_ctor_join thread_detached thread_exit_reuse thread_keys thread_late_free thread_pipeline \
 	thread_storm thread_tsd; do
 	case $test in
-		fork_basic) [ $forks = yes ] || { skip "$test: a child cannot start a thread in this emulator"; continue; } ;;
+		fork_basic | fork_chain) [ $forks = yes ] || { skip "$test: a child cannot start a thread in this emulator"; continue; } ;;
+		hazard_first) [ $execs = yes ] || { skip "$test: the emulator executes no program"; continue; } ;;
+		hazard_nothreads) skip "$test: counts threads, and the emulator has one of its own"; continue ;;
+		thread_exit_reuse | thread_storm | thread_tsd) skip "$test: resident memory, of which the emulator keeps 280 KiB for each thread that ended"; continue ;;
+	esac
+	# shellcheck disable=SC3045 # every shell here has it
+	case $test in
+		api_*) limit=$(ulimit -v) ;;
+		*) limit=$limit_kib ;;
 	esac
 	[ -f "tests/$test" ] || { fail "$test was not built"; continue; }
-	env abs_srcdir="$abs_srcdir" abs_builddir="$PWD" HZ_SO="$PWD/.libs/libhz.so.0" \
-		timeout 1800 "$qemu" -L $root -E LD_LIBRARY_PATH="$PWD/.libs" "tests/$test" >"$work/out" 2>&1
+	# shellcheck disable=SC3045 # every shell here has it
+	(ulimit -v $limit && env abs_srcdir="$abs_srcdir" abs_builddir="$PWD" HZ_SO="$PWD/.libs/libhz.so.0" \
+		timeout -k 10 300 "$qemu" -L $root -E LD_LIBRARY_PATH="$PWD/.libs" "tests/$test") >"$work/out" 2>&1
 	status=$?
 	if [ $status = 77 ] || grep -q '^1\.\.0' "$work/out"; then
 		skip "$test: $(grep -m 1 -i skip "$work/out")"
 	else
 		[ $status = 0 ] && ! grep -q '^not ok' "$work/out" && grep -q '^ok\|^1\.\.' "$work/out"
-		ok $? "$test ($(grep -c '^ok' "$work/out") ok)"
+		ok $? "$test ($(grep '^ok' "$work/out" | grep -vc '# SKIP') ok)"
+		grep '^ok.*# SKIP' "$work/out" | sed 's/.*# SKIP/skipped:/' | sort | uniq -c | note
 		grep '^not ok' "$work/out" | head -5 | note
 		[ $status = 0 ] || { note "exit code $status"; tail -5 "$work/out" | note; }
 	fi
