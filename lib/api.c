@@ -56,8 +56,7 @@ static void *slow_for(size_t n, size_t asked)
 	return hz_waste_got(p, asked, n);
 }
 
-/* The hit path, for every function that allocates: NULL if it is none.  `asked` is
- * what the program wants of the n bytes. */
+/* n bytes, of which the program asked for `asked`, by whichever path. */
 static inline void *alloc_for(size_t n, size_t asked)
 {
 	void *p = hz_take(n, asked);

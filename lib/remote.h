@@ -57,8 +57,8 @@ struct hz_outbox {
 	uint32_t own; /* tag of whose it is; set once */
 };
 
-/* Of a tag xor the sender's own: 0 of none of another's, and no key of a page with no
- * slab is a slab's. */
+/* Of a tag xor the sender's own: never 0 for another owner's; and what lies in no slab
+ * has no slab's key, because no owner's number is 0. */
 static inline uint32_t hz_key_of(uint32_t x)
 {
 	return x >> HZ_GROUP_SHIFT;

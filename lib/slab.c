@@ -109,8 +109,8 @@ static void tag_pages(const struct hz_run *s, uint32_t tag)
 
 void hz_slab_retag(struct hz_run *s, uint32_t owner)
 {
-	/* Released to hz_mag_put: who frees into an adopted slab holds another lock
-	 * than the one its bits were written under. */
+	/* Released to hz_mag_put, each tag after the owner: who frees into an adopted
+	 * slab holds another lock than the one its bits were written under. */
 	hz_store_release(&s->owner, owner);
 	tag_pages(s, owner | hz_offset_of_class(s->class_no));
 }
