@@ -105,9 +105,32 @@ for test in api_conformance api_faces api_info api_random fork_basic fork_chain 
 done
 
 # Pages of 16 and 64 KiB, as far as an emulation on pages of 4 KiB goes: what libhz makes of the
-# size. A small arena, because the emulator keeps a table of all pages.
+# size. A small arena, because the emulator keeps a table of all pages. qemu 7.2 hands mincore
+# on as it is: no answer for a page of which the machine has a part (a main thread's storage), and
+# a byte for each page of the machine's where there is room for one of the program's.
+cat >"$work/mincore.c" <<'END2'
+#define _DEFAULT_SOURCE
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static __thread char storage[800];
+
+int main(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned char answer[64] = { [1] = 77 };
+	void *at = (void *)((uintptr_t)storage & ~(page - 1));
+	return mincore(at, page, answer) != 0 || answer[1] != 77;
+}
+END2
+$host-gcc -O1 -o "$work/mincore" "$work/mincore.c"
 for test in api_faces api_info test_slab test_remote test_observe; do
 	for page in 16384 65536; do
+		if [ $test = test_observe ] && ! "$qemu" -p $page -L $root "$work/mincore"; then
+			skip "$test on pages of $((page / 1024)) KiB: the emulator's mincore is for pages of 4 KiB"
+			continue
+		fi
 		timeout 300 "$qemu" -p $page -L $root -E HZ_ARENA_SIZE=256M \
 			-E LD_LIBRARY_PATH="$PWD/.libs" "tests/$test" >"$work/out" 2>&1
 		status=$?
