@@ -108,8 +108,7 @@ struct hz_heap {
 	struct hz_heap *next_idle; /* idle list; registry lock */
 	size_t mag_bytes; /* capacity of all magazines; thread */
 	struct hz_heap_counts counts;
-	uint64_t full; /* set of classes whose magazine was full since it was empty; thread */
-	uint64_t proved; /* ... was full, then empty, and did not grow since; thread */
+	uint64_t grown; /* set of classes whose magazine was full since it was empty; thread */
 	void **array[HZ_CLASSES]; /* magazine arrays, NULL before use; thread */
 	void **seen_top[HZ_CLASSES]; /* tops at the last epoch; thread */
 	uint16_t rounds[HZ_CLASSES]; /* capacity of each array; thread */

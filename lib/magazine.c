@@ -178,10 +178,8 @@ bool hz_mag_grow(struct hz_heap *h, unsigned c)
 	if (!h->array[c])
 		return resize(h, c, rounds_start(c));
 	/* What was not asked for again since would only lie there. */
-	uint64_t bit = 1ULL << c;
-	bool again = h->proved & bit;
-	h->full |= bit;
-	h->proved &= ~bit;
+	bool again = !(h->grown >> c & 1);
+	h->grown |= 1ULL << c;
 	return again && may_grow(h, c) && resize(h, c, h->rounds[c] * 2u + 1);
 }
 
@@ -402,8 +400,7 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 {
 	struct hz_mag *m = &h->tls->mag[c];
 	hz_heap_tick(h);
-	h->proved |= h->full & 1ULL << c;
-	h->full &= ~(1ULL << c);
+	h->grown &= ~(1ULL << c);
 	hz_bump(&h->counts.refills, 1);
 	/* What the tick gave away may have come back: fill() wants it empty. */
 	void *p = pop(m);
