@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api.h - names of the public functions inside the library.
+ * api.h - the public functions' names inside the library, and the hit path they share.
  *
  *      HZ_API(malloc)  =  malloc            in the libraries that interpose
  *                         hz_malloc         built --with-prefix=hz_

@@ -210,10 +210,9 @@ bool hz_os_wipe_on_fork(void *p, size_t bytes)
 	size_t page = hz_os_page_bytes();
 	if (page > bytes || refused())
 		return false;
-#if !defined(__x86_64__) /* emulators without a vDSO say "done" and do nothing (qemu-user 7.2) */
+	/* Emulators without a vDSO say "done" and do nothing (qemu-user 7.2). */
 	if (!getauxval(AT_SYSINFO_EHDR))
 		return false;
-#endif
 	return !failed(call(SYS_madvise, (long)p, (long)bytes, MADV_WIPEONFORK, 0, 0, 0));
 }
 

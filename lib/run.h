@@ -90,8 +90,7 @@ static inline struct hz_run *hz_run_record(const struct hz_arena *a, uint32_t n)
 	return (struct hz_run *)a->base + n;
 }
 
-/* The run whose block p lies in, NULL outside of all heaps: only for pages a
- * slab covers or the first page of a large block. */
+/* The run that the entry of p's page names, which must name one. */
 static inline struct hz_run *hz_run_at(const struct hz_page *page, const void *p)
 {
 	uint32_t n = hz_load(&page->run);
@@ -99,6 +98,8 @@ static inline struct hz_run *hz_run_at(const struct hz_page *page, const void *p
 		return (struct hz_run *)hz_hot.base + n;
 	return hz_run_record(hz_arena_of(p), n);
 }
+/* The run whose block p lies in, NULL outside of all heaps: only for pages a
+ * slab covers or the first page of a large block. */
 static inline struct hz_run *hz_run_of(const void *p)
 {
 	const struct hz_page *page = hz_page_of(p);
