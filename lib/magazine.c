@@ -205,22 +205,24 @@ static size_t take(struct hz_heap *h, struct hz_run *s, void **out, size_t n)
 static void settle(struct hz_heap *h, struct hz_run **slabs, size_t n)
 {
 	struct hz_run *empty = NULL;
+	size_t bytes = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct hz_run *s = slabs[i];
 		struct hz_shelf *shelf = &h->shelf[s->class_no];
-		hz_bump(&h->thin.free_bytes, (size_t)(s->nfree + 1u - s->was) * s->block_bytes);
+		bytes += (size_t)(s->nfree + 1u - s->was) * s->block_bytes;
 		s->was = 0;
 		if (!hz_slab_empty(s)) {
 			hz_shelf_place(shelf, s);
 			continue;
 		}
-		hz_mag_count(h, -((size_t)hz_run_pages(s) << HZ_PAGE_SHIFT),
-			     -((size_t)s->nfree * s->block_bytes));
+		hz_bump(&h->thin.slab_bytes, -((size_t)hz_run_pages(s) << HZ_PAGE_SHIFT));
+		bytes -= (size_t)s->nfree * s->block_bytes;
 		hz_shelf_remove(shelf, s);
 		s->next = empty;
 		empty = s;
 		hz_bump(&h->counts.closed, 1);
 	}
+	hz_bump(&h->thin.free_bytes, bytes);
 	if (empty)
 		hz_slab_close(empty);
 }
@@ -229,19 +231,20 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 {
 	size_t strays = 0, nslabs = 0;
 	struct hz_run *slabs[SETTLE], *s = NULL;
+	uintptr_t seen = 0; /* on this page, which is of slab s, was the last block */
 	for (size_t i = 0; i < n; i++) {
 		void *p = blocks[i];
-		if (!s || (size_t)((char *)p - s->base) >= (size_t)s->blocks * s->block_bytes) {
-			const struct hz_page *page = hz_page_of(p);
-			uint32_t tag = page ? hz_load_acquire(&page->tag) : 0;
+		if (((uintptr_t)p ^ seen) >> HZ_PAGE_SHIFT) {
+			uint32_t tag;
+			s = hz_run_tagged(p, &tag);
 			if (unlikely((tag ^ h->tag) >= HZ_TAG_OWNER_ONE)) {
 				if (tag < HZ_TAG_OWNER_ONE)
 					hz_die("free", p, HZ_WHY_FREE_PAGE);
 				blocks[strays++] = p;
-				s = NULL;
+				seen = 0;
 				continue;
 			}
-			s = hz_run_at(page, p);
+			seen = (uintptr_t)p;
 			if (!s->was) {
 				if (nslabs == SETTLE) {
 					settle(h, slabs, nslabs);

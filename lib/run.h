@@ -98,6 +98,22 @@ static inline struct hz_run *hz_run_at(const struct hz_page *page, const void *p
 		return (struct hz_run *)hz_hot.base + n;
 	return hz_run_record(hz_arena_of(p), n);
 }
+
+/* The same and the page's tag, read first; HZ_TAG_NONE and NULL outside of all heaps. */
+static inline struct hz_run *hz_run_tagged(const void *p, uint32_t *tag)
+{
+	char *start = hz_glance(hz_hot.start);
+	intptr_t at = (intptr_t)((uintptr_t)start - 1 - (uintptr_t)p);
+	if (likely((uintptr_t)at > hz_glance(hz_hot.floor))) {
+		const struct hz_page *page = (struct hz_page *)start + (at >> HZ_PAGE_SHIFT);
+		*tag = hz_load_acquire(&page->tag);
+		return (struct hz_run *)hz_hot.base + hz_load(&page->run);
+	}
+	const struct hz_page *page = hz_arena_page_elsewhere(p);
+	*tag = page ? hz_load_acquire(&page->tag) : HZ_TAG_NONE;
+	return page ? hz_run_at(page, p) : NULL;
+}
+
 /* The run whose block p lies in, NULL outside of all heaps: only for pages a
  * slab covers or the first page of a large block. */
 static inline struct hz_run *hz_run_of(const void *p)

@@ -208,45 +208,30 @@ size_t hz_slab_purge(struct hz_run *s, size_t least)
 enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p)
 {
 	unsigned i = hz_slab_number(s, p);
-	if (i == s->blocks)
+	if (i == HZ_SLAB_NO_BLOCK)
 		return HZ_PUT_INTERIOR;
 	return s->bits[i / 64] >> i % 64 & 1 ? HZ_PUT_DOUBLE : HZ_PUT_OK;
 }
 
-static uint8_t list_of(const struct hz_run *s)
+void hz_shelf_move(struct hz_shelf *shelf, struct hz_run *s, uint8_t list)
 {
-	unsigned spare = hz_slab_spare(s);
-	return spare ? (uint8_t)(spare * HZ_SHELF_LISTS / (s->blocks + 1u)) : HZ_SHELF_NONE;
-}
-
-void hz_shelf_remove(struct hz_shelf *shelf, struct hz_run *s)
-{
-	if (s->shelf == HZ_SHELF_NONE)
+	if (s->shelf != HZ_SHELF_NONE) {
+		if (s->prev)
+			s->prev->next = s->next;
+		else
+			shelf->list[s->shelf] = s->next;
+		if (s->next)
+			s->next->prev = s->prev;
+	}
+	s->shelf = list;
+	if (list == HZ_SHELF_NONE)
 		return;
-	if (s->prev)
-		s->prev->next = s->next;
-	else
-		shelf->list[s->shelf] = s->next;
-	if (s->next)
-		s->next->prev = s->prev;
-	s->shelf = HZ_SHELF_NONE;
-}
-
-void hz_shelf_place(struct hz_shelf *shelf, struct hz_run *s)
-{
-	uint8_t want = list_of(s);
-	if (s->shelf == want)
-		return;
-	hz_shelf_remove(shelf, s);
-	if (want == HZ_SHELF_NONE)
-		return;
-	struct hz_run *head = shelf->list[want];
+	struct hz_run *head = shelf->list[list];
 	s->prev = NULL;
 	s->next = head;
 	if (head)
 		head->prev = s;
-	shelf->list[want] = s;
-	s->shelf = want;
+	shelf->list[list] = s;
 }
 
 bool hz_slab_repair(struct hz_run *s)

@@ -56,12 +56,14 @@ size_t hz_slab_take(struct hz_run *s, void **out, size_t n);
  * block of it is taken again, if they are at least so many.  Returns how many. */
 size_t hz_slab_purge(struct hz_run *s, size_t least);
 
-/* Block number of p, or blocks when p does not start a block in use. */
+enum { HZ_SLAB_NO_BLOCK = UINT16_MAX };
+/* Block number of p, or that when p does not start a block handed out once: the product's
+ * upper half counts blocks, its lower is below the reciprocal only at a block's start. */
 static inline unsigned hz_slab_number(const struct hz_run *s, const void *p)
 {
-	size_t off = (size_t)((const char *)p - s->base);
-	size_t i = off * s->reciprocal >> 32;
-	return i < s->carved && i * s->block_bytes == off ? (unsigned)i : s->blocks;
+	uint64_t at = (uint64_t)((const char *)p - s->base) * s->reciprocal;
+	return (uint32_t)at < s->reciprocal && at >> 32 < s->carved ? (unsigned)(at >> 32)
+								     : HZ_SLAB_NO_BLOCK;
 }
 
 enum hz_slab_put { HZ_PUT_OK, HZ_PUT_INTERIOR, HZ_PUT_DOUBLE };
@@ -69,7 +71,7 @@ enum hz_slab_put { HZ_PUT_OK, HZ_PUT_INTERIOR, HZ_PUT_DOUBLE };
 static inline enum hz_slab_put hz_slab_put(struct hz_run *s, const void *p)
 {
 	unsigned i = hz_slab_number(s, p);
-	if (unlikely(i == s->blocks))
+	if (unlikely(i == HZ_SLAB_NO_BLOCK))
 		return HZ_PUT_INTERIOR;
 	uint64_t bit = 1ULL << i % 64;
 	if (unlikely(s->bits[i / 64] & bit))
@@ -93,9 +95,30 @@ static inline bool hz_slab_empty(const struct hz_run *s)
 	return s->nfree == s->carved;
 }
 
-/* Puts the slab on the list its occupancy asks for, or on none. */
-void hz_shelf_place(struct hz_shelf *shelf, struct hz_run *s);
-void hz_shelf_remove(struct hz_shelf *shelf, struct hz_run *s);
+/* The list its occupancy asks for, HZ_SHELF_NONE without a block to give:
+ * spare * lists / all of them, without a division. */
+static inline uint8_t hz_shelf_of(const struct hz_run *s)
+{
+	_Static_assert(HZ_SHELF_LISTS == 4, "quarters");
+	unsigned spare = hz_slab_spare(s) * HZ_SHELF_LISTS, all = s->blocks + 1u;
+	if (unlikely(!spare))
+		return HZ_SHELF_NONE;
+	return (uint8_t)((spare >= all) + (spare >= 2 * all) + (spare >= 3 * all));
+}
+
+/* Puts the slab on that list, or on none. */
+void hz_shelf_move(struct hz_shelf *shelf, struct hz_run *s, uint8_t list);
+static inline void hz_shelf_place(struct hz_shelf *shelf, struct hz_run *s)
+{
+	uint8_t list = hz_shelf_of(s);
+	if (list != s->shelf)
+		hz_shelf_move(shelf, s, list);
+}
+static inline void hz_shelf_remove(struct hz_shelf *shelf, struct hz_run *s)
+{
+	if (s->shelf != HZ_SHELF_NONE)
+		hz_shelf_move(shelf, s, HZ_SHELF_NONE);
+}
 
 /* The slab to take from next, or NULL. */
 static inline struct hz_run *hz_shelf_first(const struct hz_shelf *shelf)

@@ -40,7 +40,7 @@ static void test_names(void)
 
 static void test_slabs(void)
 {
-	unsigned wrong = 0, inexact = 0, powers = 0;
+	unsigned wrong = 0, inexact = 0, unstarted = 0, powers = 0;
 	for (unsigned c = 0; c < HZ_CLASSES; c++) {
 		const struct hz_class *k = &hz_classes[c];
 		size_t slab = (size_t)k->pages * HZ_PAGE, used = (size_t)k->blocks * k->bytes;
@@ -49,13 +49,19 @@ static void test_slabs(void)
 		wrong += k->bytes <= HZ_LANE_SLAB_SHRINK_BYTES &&
 			 k->pages > HZ_LANE_SLAB_PAGES_MAX;
 		powers += !(k->bytes & (k->bytes - 1));
-		/* As slab.c does it: exact within a slab of several blocks. */
-		for (size_t off = 0; k->blocks > 1 && off < slab; off++)
-			inexact += off * k->reciprocal >> 32 != off / k->bytes;
-		inexact += (size_t)0 * k->reciprocal >> 32 != 0;
+		/* As slab.h does it: exact within a slab of several blocks, and in
+		 * one of one block what seems to start a block is beyond the first. */
+		for (uint64_t off = 0; off < slab; off++) {
+			uint64_t at = off * k->reciprocal;
+			bool starts = (uint32_t)at < k->reciprocal && at >> 32 < k->blocks;
+
+			inexact += k->blocks > 1 && at >> 32 != off / k->bytes;
+			unstarted += starts != (off < used && off % k->bytes == 0);
+		}
 	}
 	is_int(wrong, 0, "a slab holds as many blocks as fit, within the lane's bounds");
 	is_int(inexact, 0, "the reciprocal numbers every byte of every slab exactly");
+	is_int(unstarted, 0, "and the product's lower half tells which of them start a block");
 	is_int(powers, 14, "every power of two from 16 bytes to 128 KiB is a class");
 }
 
