@@ -438,9 +438,18 @@ def capture_hang(pid, where):
                    stderr=subprocess.DEVNULL)
 
 
-def rotated(items, by):
-    by %= len(items)
-    return items[by:] + items[:by]
+def round_order(items, number):
+    """The items in the order of round `number`: a Williams square, in which each
+    starts as often and follows each other one equally often, over as many rounds
+    as there are items (twice as many if that is odd).  In a rotated order one
+    would always follow the same other, and what a run leaves to the next, free
+    huge pages above all, would be that one's alone."""
+    n = len(items)
+    order = [(number + (i // 2 if i % 2 == 0 else n - (i + 1) // 2)) % n
+             for i in range(n)]
+    if n % 2 and number // n % 2:
+        order.reverse()
+    return [items[i] for i in order]
 
 
 # ---- the machine ----------------------------------------------------------

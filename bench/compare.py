@@ -7,8 +7,8 @@
   compare.py ... --row 'label: bench_malloc_args 5000000 400 16 2048'
   compare.py ... --set quick --rows 'mtr|larson'
 
-Every row runs round robin over the allocators with a rotated start.  Cells are
-ratios to the row's best, of the median run and of the fastest; `~` marks a
+Every row runs round robin over the allocators, each round in another order, so
+that each follows each other equally often.  Cells are ratios to the row's best, of the median run and of the fastest; `~` marks a
 cell whose middle half overlaps the best's, so that no difference can be
 claimed.  Raw figures and logs stay in --out."""
 
@@ -131,7 +131,7 @@ def measure(args, allocs, rows, programs, raw):
             b.check_bindings(label, words, allocs,
                              os.path.join(args.out, "logs"), args.timeout)
         for run in range(args.runs):
-            for a in b.rotated(allocs, run):
+            for a in b.round_order(allocs, run):
                 if main.bad.get(a.name, "").startswith("timeout"):
                     continue
                 stem = "%s.%s.%d" % (label, a.name, run)

@@ -337,8 +337,8 @@ def page(tree):
 
 
 def reading():
-    return ("<p class=dim>Runs were interleaved, the start rotating. Bars are "
-            "medians with the smallest and the largest run as ticks; × is the "
+    return ("<p class=dim>Runs were interleaved, in another order each round. "
+            "Bars are medians with the smallest and the largest run as ticks; × is the "
             "ratio to the row's best, bars end at 4. ~ marks a difference "
             "from the best that the noise does not allow to claim. Peak "
             "memory of a program that frees everything says what was held at "

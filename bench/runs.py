@@ -12,7 +12,7 @@
 
 Allocators come from the environment: <NAME>_SO=path.so each (HZ_SO is libhz),
 PEERS="name=path.so ...", the C library always; ALLOCS="a b" picks and orders.
-They are interleaved run by run, the start rotating."""
+They are interleaved run by run, each round in another order."""
 
 import argparse
 import os
@@ -172,7 +172,7 @@ def interleave(row, words, allocs, runs, logs, timeout, each=None,
     if compare.foreign(words):
         b.check_bindings(row.label, words, allocs, logs, timeout)
     for run in range(runs):
-        for a in b.rotated(allocs, run):
+        for a in b.round_order(allocs, run):
             name = "%s.%s.%d" % (stem or row.label, a.name, run)
             r = b.run_once(words, a, os.path.join(logs, name + ".log"),
                            timeout, os.path.join(os.path.dirname(logs),

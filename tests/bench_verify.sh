@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# bench_verify.sh - a preload that is not in force, or is broken, gets no figure.
+# bench_verify.sh - what a comparison measures: a preload that is not in force, or is broken,
+# gets no figure, and no allocator always runs after the same other.
 
 . "${srcdir:-$(dirname "$0")/..}/tests/bench_lib.sh"
 need_python3
@@ -21,6 +22,21 @@ refused() {
 refused missing "a file that does not exist"
 echo 'no library' >text.so
 refused text "a file that is no library"
+
+# Of 2 to 9 allocators each is first as often and follows each other equally often.
+PYTHONPATH=$bench python3 -B - >orders 2>&1 <<'END'
+import collections
+import benchlib
+for n in range(2, 10):
+    rounds = [benchlib.round_order(list(range(n)), i) for i in range(n * (1 + n % 2))]
+    assert all(sorted(r) == list(range(n)) for r in rounds), n
+    firsts = collections.Counter(r[0] for r in rounds)
+    pairs = collections.Counter(p for r in rounds for p in zip(r, r[1:]))
+    assert len(firsts) == n and len(set(firsts.values())) == 1, (n, firsts)
+    assert len(pairs) == n * (n - 1) and len(set(pairs.values())) == 1, (n, pairs)
+END
+ok $? "each round of a comparison has another order, and in all each follows each equally often"
+note <orders
 
 have "${CC%% *}" || { skip "no compiler"; done_testing; }
 # build NAME <source
