@@ -8,7 +8,7 @@
  * magazines may serve for ever without anything of the library being run that
  * could look at the clock.  Resident memory must come down all the same.
  *
- * In lane scale 240 MiB: 40 are less than the magazines of a thread may hold there.
+ * In lane scale 240 MiB: 40 it keeps, of which a thread's magazines may hold 32.
  */
 #include <hz/hz.h>
 #include <time.h>
