@@ -7,16 +7,21 @@
  * program goes on with little: it replaces a few of its 5 MiB now and then, which its
  * magazines may serve for ever without anything of the library being run that
  * could look at the clock.  Resident memory must come down all the same.
+ *
+ * In lane scale 240 MiB: 40 it keeps, of which a thread's magazines may hold 32.
  */
+#include <hz/hz.h>
 #include <time.h>
 
 #include "probe.h"
 
-enum { SET = 16000, MORE = 10 * SET, BURSTS = 3, PAUSE_US = 2000, AT_ONCE = 300, PAUSES = 5000 };
+enum { SET = 16000, MORE = 10 * SET, MORE_SCALE = 6 * MORE };
+enum { BURSTS = 3, PAUSE_US = 2000, AT_ONCE = 300, PAUSES = 5000 };
 
-static unsigned char *set[SET], *more[MORE];
+static unsigned char *set[SET], *more[MORE_SCALE];
 static uint64_t state = 7;
 static long damaged;
+static size_t n_more = MORE;
 
 static unsigned char *new_block(void)
 {
@@ -37,9 +42,9 @@ static void drop(unsigned char *p)
 
 static void burst(void)
 {
-	for (size_t i = 0; i < MORE; i++)
+	for (size_t i = 0; i < n_more; i++)
 		more[i] = new_block();
-	for (size_t i = MORE; i > 0; i--) {
+	for (size_t i = n_more; i > 0; i--) {
 		size_t j = random_to(&state, i);
 		drop(more[j]);
 		more[j] = more[i - 1];
@@ -51,7 +56,9 @@ int main(void)
 	long start, full = 0, rest = 0;
 	int pauses = 0;
 	watchdog(300);
-	memset(more, 0, sizeof(more));
+	if (strcmp(hz_lane(), "scale") == 0)
+		n_more = MORE_SCALE;
+	memset(more, 0, n_more * sizeof(*more));
 	memset(set, 0, sizeof(set));
 	start = rss_exact_bytes();
 	for (size_t i = 0; i < SET; i++)

@@ -13,6 +13,7 @@ spec=$abs_srcdir/build-aux/libhz.spec
 version=$(sed -n 's/^AC_INIT(\[libhz\], \[\([^]]*\)\].*/\1/p' "$abs_srcdir/configure.ac")
 is "$(sed -n 's/^Version: *//p' "$spec")" "$version" "the spec has the version of configure.ac"
 
+chmod 755 "$work" # tests under other users must reach it
 mkdir -p "$work/top/SOURCES"
 (cd "$abs_builddir" && ${MAKE:-make} -s distdir distdir="$work/libhz-$version" &&
 	tar -C "$work" -cJf "$work/top/SOURCES/libhz-$version.tar.xz" "libhz-$version") >"$work/log" 2>&1
