@@ -8,9 +8,10 @@
   compare.py ... --set quick --rows 'mtr|larson'
 
 Every row runs round robin over the allocators, each round in another order, so
-that each follows each other equally often.  Cells are ratios to the row's best, of the median run and of the fastest; `~` marks a
-cell whose middle half overlaps the best's, so that no difference can be
-claimed.  Raw figures and logs stay in --out."""
+that each follows each other equally often.  Cells are ratios to the row's best,
+of the median run and of the fastest; `~` marks a cell whose middle half overlaps
+the best's, so that no difference can be claimed.  Raw figures and logs stay in
+--out."""
 
 import argparse
 import os

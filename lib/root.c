@@ -39,6 +39,7 @@ static const struct hz_root_field fields[] = {
 	NUMBER("outbox.slots", HZ_OUTBOX_SLOTS)
 	NUMBER("batch.rounds", HZ_LANE_BATCH_ROUNDS)
 	NUMBER("mag.rounds", HZ_LANE_MAG_ROUNDS_MAX)
+	NUMBER("mark.bytes", HZ_LANE_MARK_BYTES)
 	NUMBER("waste.built", HZ_WASTE_BUILT)
 	NUMBER("waste.classes", HZ_WASTE_CLASSES)
 	SIZE(class, hz_class)

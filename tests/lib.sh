@@ -42,6 +42,7 @@ ok() {
 	tap_status=$1
 	shift
 	if [ "$tap_status" -eq 0 ]; then pass "$@"; else fail "$@"; fi
+	return "$tap_status"
 }
 
 # is GOT EXPECTED DESCRIPTION

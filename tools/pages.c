@@ -138,15 +138,18 @@ static void bytes_within(const struct slab *s, const struct blocks *k, uint64_t 
 }
 
 /* How much of the ends of live blocks is zero: an upper bound of what rounding
- * and generous requests waste, where blocks were not used before. */
+ * and generous requests waste, where blocks were not used before.  A lane's two
+ * marks at the very end are used. */
 static void sample(struct walk *w, const struct arena *r, const struct slab *s,
 		   const uint64_t *live, const uint8_t *present)
 {
 	struct account *a = w->a;
 	uint32_t *sampled = &w->shape[s->class_no].sampled;
 	uint8_t block[PAGE];
-	if (s->bytes < SAMPLE_LEAST || s->bytes > PAGE)
+	uint64_t room = s->bytes, marks = w->n.mark_bytes == ABSENT ? 0 : 2 * w->n.mark_bytes;
+	if (s->bytes < SAMPLE_LEAST || s->bytes > PAGE || marks > s->bytes)
 		return;
+	room -= marks;
 	for (unsigned b = 0; b < s->blocks && *sampled < SAMPLES; b++) {
 		uint64_t off = b * s->bytes, n = s->bytes;
 		if (!(live[b / 64] >> b % 64 & 1) || !(present[off / PAGE] & PAGE_PRESENT) ||
@@ -155,9 +158,9 @@ static void sample(struct walk *w, const struct arena *r, const struct slab *s,
 			continue;
 		++*sampled;
 		a->sampled += n;
-		while (n && !block[n - 1])
+		for (n = room; n && !block[n - 1];)
 			n--;
-		a->zero_tail += s->bytes - n;
+		a->zero_tail += room - n;
 	}
 }
 

@@ -44,7 +44,7 @@ while read -r name compiler what switches; do
 		[ "$what" = build ] || $MAKE "$jobs" check
 	) >"$log" 2>&1 </dev/null
 	ok $? "$name: $what $switches"
-	sed -n 's/^# \(TOTAL\|PASS\|SKIP\|FAIL\|ERROR\): */\1 /p' "$log" | xargs | note
+	sed -n 's/^# \(TOTAL\|PASS\|SKIP\|FAIL\|ERROR\): */\1 /p' "$log" | tail -n 5 | xargs | note
 	grep '^SKIP' "$log" | note
 	if [ "$tap_bad" -ne 0 ]; then
 		grep -E '^(FAIL|ERROR|XPASS):|error:|\*\*\*' "$log" | head -20 | note
