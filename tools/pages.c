@@ -146,7 +146,7 @@ static void sample(struct walk *w, const struct arena *r, const struct slab *s,
 	struct account *a = w->a;
 	uint32_t *sampled = &w->shape[s->class_no].sampled;
 	uint8_t block[PAGE];
-	uint64_t room = s->bytes, marks = w->n.mark_bytes == ABSENT ? 0 : 2 * w->n.mark_bytes;
+	uint64_t room = s->bytes, marks = w->n.mark_bytes == ABSENT ? 0 : UINT64_C(2) * w->n.mark_bytes;
 	if (s->bytes < SAMPLE_LEAST || s->bytes > PAGE || marks > s->bytes)
 		return;
 	room -= marks;
