@@ -99,7 +99,8 @@ static inline struct hz_run *hz_run_at(const struct hz_page *page, const void *p
 	return hz_run_record(hz_arena_of(p), n);
 }
 
-/* The same and the page's tag, read first; HZ_TAG_NONE and NULL outside of all heaps. */
+/* The same with the page looked up, too, once for both, and its tag, which is read first:
+ * unless it has an owner the run means nothing. */
 static inline struct hz_run *hz_run_tagged(const void *p, uint32_t *tag)
 {
 	char *start = hz_glance(hz_hot.start);

@@ -56,7 +56,7 @@ size_t hz_slab_take(struct hz_run *s, void **out, size_t n);
  * block of it is taken again, if they are at least so many.  Returns how many. */
 size_t hz_slab_purge(struct hz_run *s, size_t least);
 
-enum { HZ_SLAB_NO_BLOCK = UINT16_MAX };
+enum { HZ_SLAB_NO_BLOCK = UINT16_MAX }; /* more than any slab has */
 /* Block number of p, or that when p does not start a block handed out once: the product's
  * upper half counts blocks, its lower is below the reciprocal only at a block's start. */
 static inline unsigned hz_slab_number(const struct hz_run *s, const void *p)

@@ -29,7 +29,7 @@ is "$(head -n 1 m/rss.tsv)" "$header" "columns of rss.tsv"
 is "$(sed 1d m/ops.tsv | wc -l | tr -d ' ')" 24 "a line for every run"
 is "$(sed 1d m/rss.tsv | wc -l | tr -d ' ')" 8 "and for every run of memory"
 is "$(sed 1d m/ops.tsv | head -n 6 | cut -f 4 | tr '\n' ' ')" "sys glibc glibc sys sys glibc " \
-	"allocators alternate and the start rotates"
+	"allocators alternate, each round in another order"
 is "$(head -n 1 m/SUMMARY.tsv | cut -f 1-8)" \
 	"$(printf 'row\talloc\truns\tops_per_sec_median\tops_per_sec_min\tops_per_sec_max\tratio\tnoise')" \
 	"columns of SUMMARY.tsv"
