@@ -442,6 +442,7 @@ static void orphan(struct hz_heap *h)
 		h->mag_bytes = 0;
 		for (unsigned c = 0; c < HZ_CLASSES; c++) {
 			h->array[c] = NULL; /* blocks in it are given up */
+			h->floor[c] = 0;
 			h->rounds[c] = 0;
 		}
 		for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
@@ -544,7 +545,7 @@ bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg)
 		void **a = hz_load(&h->array[c]), **top = hz_load(&h->tls->mag[c].top);
 		if (a && top >= a && top <= a + HZ_LANE_MAG_ROUNDS_MAX)
 			for (void **p = a + 1; p <= top; p++)
-				fn(hz_load(p), c, arg);
+				fn(hz_load(p) ? hz_load(p) : hz_load(&h->under[c]), c, arg);
 	}
 	hz_mag_unlock(h);
 	return true;

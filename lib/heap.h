@@ -10,7 +10,8 @@
  *   array: NULL | block | block | ... top -> | free rounds ... limit
  *
  *   malloc pops the top, free pushes; the NULL below the first block stops the
- *   pop, the limit the push.  Both then come to heap.c.
+ *   pop, the limit the push.  Both then come to heap.c.  Of a large magazine
+ *   they see a window: a NULL further up, and a limit further down.
  *
  * Threads: uninitialised -> live -> dying -> dead; a dead one is served from
  * a shared heap under its lock.  Heaps: LIVE with a thread, IDLE without; an
@@ -111,7 +112,10 @@ struct hz_heap {
 	uint64_t grown; /* set of classes whose magazine was full since it was empty; thread */
 	void **array[HZ_CLASSES]; /* magazine arrays, NULL before use; thread */
 	void **seen_top[HZ_CLASSES]; /* tops at the last epoch; thread */
+	void *under[HZ_CLASSES]; /* the block in whose place a window's NULL is; thread */
 	uint16_t rounds[HZ_CLASSES]; /* capacity of each array; thread */
+	uint16_t floor[HZ_CLASSES]; /* index of that NULL, 0 if there is no window; thread */
+	uint16_t low[HZ_CLASSES]; /* lowest floor since the last epoch; thread */
 	struct hz_shelf shelf[HZ_CLASSES]; /* lock */
 	struct hz_thin thin;
 	struct hz_outbox box; /* thread */

@@ -13,6 +13,12 @@
  * by running empty only while that costs pointers, not memory.
  * The blocks at the bottom were not used for longest and go first.
  *
+ *   NULL | blocks nobody came down to | NULL | WINDOW .. top .. WINDOW | ...
+ *        1                          floor, whose block is in `under`   limit
+ *
+ * A program that only replaces what it has would otherwise live on a large magazine for
+ * ever, and nobody see that the rest of it is not used.
+ *
  * Invariants: an array's round 0 is NULL for ever; a block leaves its magazine
  * before its bit is set and its bit is cleared before it enters one, so an
  * interruption (fork) loses blocks at worst and never doubles them.
@@ -44,6 +50,11 @@ enum {
 	/* Slabs whose lists are seen to together: of a portion of one class in a heap
 	 * of some megabytes all. */
 	SETTLE = 64,
+	/* Pops or pushes of a large magazine after which the library is in charge again, and
+	 * while more is kept than is used.  With that few a program that replaces what it has
+	 * at random comes by, and a burst pays three instructions a block. */
+	WINDOW = 255,
+	WINDOW_KEPT = 31,
 	/* Blocks given to other owners between two unlocks. */
 	STRAYS = 32,
 };
@@ -143,12 +154,48 @@ void hz_mag_release_arrays(struct hz_heap *h)
 	h->mag_bytes = 0;
 }
 
+/* A magazine without its window, as all below expect it to be. */
+static void whole(struct hz_heap *h, unsigned c)
+{
+	void **a = h->array[c];
+	if (h->floor[c])
+		hz_store(&a[h->floor[c]], h->under[c]);
+	h->floor[c] = 0;
+	h->tls->mag[c].limit = a + h->rounds[c];
+}
+
+/* The end of every slow path of a magazine. */
+static void window(struct hz_heap *h, unsigned c)
+{
+	struct hz_mag *m = &h->tls->mag[c];
+	void **a = h->array[c];
+	size_t held = (size_t)(m->top - a), width = hz_thin_kept(h) ? WINDOW_KEPT : WINDOW;
+	size_t floor = held > width ? held - width : 0;
+	h->low[c] = (uint16_t)hz_min(h->low[c], floor);
+	m->limit = a + hz_min(held + width, h->rounds[c]);
+	if (floor) {
+		h->floor[c] = (uint16_t)floor;
+		hz_store(&h->under[c], a[floor]); /* first: there are readers outside */
+		hz_store(&a[floor], NULL);
+	}
+}
+
+/* The window was left on one side; the clock is looked at in one of four such cases. */
+static void moved(struct hz_heap *h, unsigned c)
+{
+	h->slow_paths += HZ_LANE_TICK_SLOW_PATHS / 4;
+	window(h, c);
+	hz_heap_tick(h);
+}
+
 /* Gives class c an array of `rounds`, keeping the blocks of the old one.
  * False without memory, with nothing changed. */
 static bool resize(struct hz_heap *h, unsigned c, unsigned rounds)
 {
 	struct hz_mag *m = &h->tls->mag[c];
 	void **old = h->array[c];
+	if (old)
+		whole(h, c);
 	size_t held = old ? (size_t)(m->top - old) : 0;
 	void **a = held <= rounds ? array_new(rounds) : NULL;
 	if (!a)
@@ -177,6 +224,9 @@ bool hz_mag_grow(struct hz_heap *h, unsigned c)
 {
 	if (!h->array[c])
 		return resize(h, c, rounds_start(c));
+	whole(h, c);
+	if (h->tls->mag[c].top != h->tls->mag[c].limit)
+		return true;
 	/* What was not asked for again since would only lie there. */
 	bool again = !(h->grown >> c & 1);
 	h->grown |= 1ULL << c;
@@ -276,6 +326,8 @@ static void drop_bottom(struct hz_heap *h, unsigned c, size_t n)
 /* The oldest n blocks of a magazine go back to their slabs. */
 static void flush(struct hz_heap *h, unsigned c, size_t n)
 {
+	whole(h, c);
+	h->low[c] = 0;
 	if (hz_classes[c].blocks == 1) {
 		for (size_t i = 0, some; i < n; i += some)
 			hz_slab_close_whole(c, h->array[c] + 1 + i, some = hz_min(n - i, HZ_SLAB_WHOLE));
@@ -294,6 +346,7 @@ static void flush(struct hz_heap *h, unsigned c, size_t n)
 	for (size_t i = strays; i > 0; i--)
 		h->array[c][done + i] = h->array[c][i];
 	for (drop_bottom(h, c, done); strays; strays -= some) {
+		whole(h, c);
 		some = hz_min(strays, STRAYS);
 		for (size_t i = 0; i < some; i++)
 			out[i] = h->array[c][1 + i];
@@ -402,11 +455,18 @@ static void *refill_one(struct hz_heap *h, unsigned c)
 static void *refill_live(struct hz_heap *h, unsigned c)
 {
 	struct hz_mag *m = &h->tls->mag[c];
+	void *p;
+	if (h->floor[c]) {
+		whole(h, c);
+		p = pop(m);
+		moved(h, c);
+		return p;
+	}
 	hz_heap_tick(h);
 	h->grown &= ~(1ULL << c);
 	hz_bump(&h->counts.refills, 1);
 	/* What the tick gave away may have come back: fill() wants it empty. */
-	void *p = pop(m);
+	p = pop(m);
 	if (unlikely(p))
 		return p;
 	if (hz_inbox_any(&h->inbox)) {
@@ -420,6 +480,7 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 		if (!resize(h, c, rounds_start(c)))
 			return refill_one(h, c);
 	} else {
+		whole(h, c);
 		size_t ahead = hz_min(HZ_LANE_MAG_ROUNDS_REFILL,
 				      HZ_LANE_MAG_AHEAD_BYTES / hz_classes[c].bytes);
 		if (h->rounds[c] * 2u + 1 <= ahead && may_grow(h, c))
@@ -429,6 +490,7 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 	late[0] = NULL;
 	fill(h, c, portion(h, c), late);
 	p = pop(m);
+	window(h, c);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
 	for (struct hz_heap **o = late; unlikely(*o); o++)
@@ -468,6 +530,12 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 	}
 	if (h->array[c] && *m->top == p)
 		hz_die("free", p, HZ_WHY_DOUBLE);
+	if (m->limit < h->array[c] + h->rounds[c]) {
+		whole(h, c);
+		*++m->top = p;
+		moved(h, c);
+		return;
+	}
 	hz_heap_tick(h);
 	/* More than once only if what a flush gave away came back. */
 	while (m->top == m->limit &&
@@ -483,6 +551,8 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 		hz_thin_freed(h);
 	}
 	*++m->top = p;
+	whole(h, c);
+	window(h, c);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
 }
@@ -507,8 +577,10 @@ void hz_mag_shrink_idle(struct hz_heap *h)
 		void **a = h->array[c], **top = h->tls->mag[c].top;
 		if (!a || top == a)
 			continue;
-		if (top == h->seen_top[c]) {
-			size_t n = ((size_t)(top - a) + 1) / 2;
+		size_t held = (size_t)(top - a);
+		size_t unused = top == h->seen_top[c] ? held : hz_min(held, h->low[c]);
+		if (unused) {
+			size_t n = (unused + 1) / 2;
 			flush(h, c, n);
 			hz_bump(&h->counts.decays, 1);
 			hz_bump(&h->counts.decayed, n);
@@ -519,6 +591,9 @@ void hz_mag_shrink_idle(struct hz_heap *h)
 				hz_bump(&h->counts.shrunk, 1);
 		}
 		h->seen_top[c] = h->tls->mag[c].top;
+		whole(h, c);
+		h->low[c] = UINT16_MAX;
+		window(h, c);
 	}
 	hz_pressure_freed();
 }

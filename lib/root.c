@@ -69,6 +69,7 @@ static const struct hz_root_field fields[] = {
 	FIELD(heap, hz_heap, state)
 	FIELD(heap, hz_heap, tag)
 	FIELD(heap, hz_heap, array)
+	FIELD(heap, hz_heap, under)
 	FIELD(heap, hz_heap, inbox)
 	FIELD(heap, hz_heap, box)
 	FIELD(heap, hz_heap, counts)

@@ -12,9 +12,8 @@
  *   freed    a heap's slabs are less than half in use and a quarter less than at
  *            the last look: magazines are emptied too, since a block in one
  *            keeps its page.  A heap that came back within two seconds for
- *            half of what went keeps its pages until they are old, but its
- *            magazines stay small: with large ones a thread at rest would do
- *            nothing but hits, and nobody would see how old they are.
+ *            half of what went keeps its pages, and blocks in magazines, until
+ *            they are old.
  *   aged     in an epoch less than half of the free bytes were taken again
  *   all      hz_purge, malloc_trim, memory refused
  *
@@ -34,10 +33,6 @@ enum {
 	/* Slabs looked at by age at a time: 256 MiB of the largest, so that one slow
 	 * path does not pay for a heap of any size. */
 	BUDGET = 4096,
-	/* Part of what is in use that magazines may have room for while most is free,
-	 * though it is kept because blocks come back for it: with more of it a program
-	 * at rest would never be here again, and keep it for ever. */
-	TRUSTED = 4,
 	/* So many threads share what one may leave unlooked at: sleeping ones cannot be
 	 * asked, so that all of them hold little must be seen to by each. */
 	THREADS = 4,
@@ -86,11 +81,18 @@ static bool spread(size_t free, size_t live)
 	return unlikely(free > live && free > least_bytes());
 }
 
+bool hz_thin_kept(const struct hz_heap *h)
+{
+	size_t free = hz_load(&h->thin.free_bytes);
+	return free > hz_load(&h->thin.slab_bytes) - free ||
+	       hz_run_loose() > hz_load(&hz_run_counts.used_pages);
+}
+
 bool hz_thin_shrinking(const struct hz_heap *h)
 {
 	const struct hz_thin *t = &h->thin;
 	size_t free = hz_load(&t->free_bytes), live = hz_load(&t->slab_bytes) - free;
-	return spread(free, live) && (!came_back(t) || h->mag_bytes > live / TRUSTED);
+	return spread(free, live) && !came_back(t);
 }
 
 void hz_thin_freed(struct hz_heap *h)
@@ -109,9 +111,9 @@ void hz_thin_freed(struct hz_heap *h)
 		t->gone_bytes = 0;
 	if (!spread(free, live))
 		return;
-	hz_mag_shrink_all(h);
 	if (came_back(t))
 		return;
+	hz_mag_shrink_all(h);
 	t->thin_ms = now;
 	t->low_live = t->high_live = live;
 	size_t pages = thin(h, WORTH, SIZE_MAX);

@@ -114,9 +114,10 @@ void hz_heap_check(struct hz_heap *h)
 		if (a && h->tls && h->state == HZ_HEAP_LIVE) {
 			struct hz_mag *m = &h->tls->mag[c];
 			hz_assert(a[0] == NULL && m->top >= a && m->top <= m->limit);
-			hz_assert(m->limit == a + h->rounds[c]);
+			hz_assert(m->limit <= a + h->rounds[c] && h->floor[c] < h->rounds[c]);
+			hz_assert(!h->floor[c] || (m->top >= a + h->floor[c] && !a[h->floor[c]]));
 			for (void **p = a + 1; p <= m->top; p++)
-				hz_assert(hz_heap_probe(*p) == HZ_PUT_OK);
+				hz_assert(hz_heap_probe(p == a + h->floor[c] ? h->under[c] : *p) == HZ_PUT_OK);
 		}
 	}
 	hz_lock(&h->lock);

@@ -63,8 +63,10 @@ static uint64_t read_magazines(struct walk *w, const uint8_t *heap)
 			w->a->partial = true;
 			continue;
 		}
+		/* A NULL between them stands for the one that is kept beside. */
 		for (uint64_t i = 0; i < k; i++)
-			hold(w, block[i], 0);
+			hold(w, block[i] || n->heap_under == ABSENT
+					? block[i] : number(heap + n->heap_under + 8ULL * c, 8), 0);
 		bytes += k * w->a->of[c].bytes;
 	}
 	return bytes;

@@ -197,8 +197,10 @@ class Heap:
             array = get(heap, root["heap.array"] + 8 * k)
             top = get(raw, root["tls.mag"] + k * root["mag.size"] + root["mag.top"])
             if array and array < top <= array + 8 * root["mag.rounds"]:
+                # A NULL between them stands for the one that is kept beside.
+                under = get(heap, root["heap.under"] + 8 * k)
                 for block, in struct.iter_unpack("<Q", root.read(array + 8, top - array)):
-                    yield "cached", k, block
+                    yield "cached", k, block or under
         at = get(heap, root["heap.inbox"])
         for _ in range(BATCHES_MAX):
             if not at:

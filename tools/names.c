@@ -117,6 +117,7 @@ static bool sane(const struct names *n)
 	       n->heap_tls + 8 <= n->heap_size && n->heap_state + 4 <= n->heap_size &&
 	       n->heap_tag + 4 <= n->heap_size && n->tag_owner_shift < 32 &&
 	       n->heap_array + 8 * n->classes <= n->heap_size &&
+	       (n->heap_under == ABSENT || n->heap_under + 8 * n->classes <= n->heap_size) &&
 	       n->heap_inbox + 8 <= n->heap_size && n->outbox_slots <= 1024 &&
 	       n->slot_size <= 256 && n->slot_next + 8 <= n->slot_size &&
 	       n->slot_batch + 8 <= n->slot_size &&
