@@ -531,30 +531,3 @@ void hz_heap_forked(void)
 	if (hz_load(hz_fork_mark) == HZ_MARK_LOST)
 		settle_lost();
 }
-
-/* Observation. */
-
-bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg)
-{
-	/* A LOST one's storage may be gone. */
-	if (!hz_load(&h->tls) || hz_load(&h->state) != HZ_HEAP_LIVE)
-		return true;
-	if (!hz_trylock(&h->lock))
-		return false;
-	for (unsigned c = 0; h->tls && c < HZ_CLASSES; c++) {
-		void **a = hz_load(&h->array[c]), **top = hz_load(&h->tls->mag[c].top);
-		if (a && top >= a && top <= a + HZ_LANE_MAG_ROUNDS_MAX)
-			for (void **p = a + 1; p <= top; p++)
-				fn(hz_load(p) ? hz_load(p) : hz_load(&h->under[c]), c, arg);
-	}
-	hz_mag_unlock(h);
-	return true;
-}
-
-enum hz_slab_put hz_heap_probe(const void *p)
-{
-	struct hz_run *s = hz_run_of(p);
-	if (!s || hz_load(&s->state) != HZ_RUN_SLAB)
-		return HZ_PUT_INTERIOR;
-	return hz_slab_probe(s, p);
-}

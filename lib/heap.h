@@ -203,9 +203,6 @@ void hz_heap_overflow(void *p, uintptr_t offset);
 /* Frees a block of a slab of another owner, when the open batch cannot take
  * it, or when the calling thread has no heap. */
 void hz_heap_give(void *p, uint32_t tag);
-/* Checks a pointer into slab pages: HZ_PUT_OK when it starts a block that may
- * be in use. Reads only. */
-enum hz_slab_put hz_heap_probe(const void *p);
 
 /* Gives back what the calling thread holds for itself. */
 void hz_heap_flush_own(void);
@@ -221,11 +218,9 @@ size_t hz_heap_thin_all(void);
  * readers outside the process. */
 struct hz_heap *hz_heap_first(void);
 extern struct hz_heap *const *const hz_heap_list;
-/* Calls fn for every block in the heap's magazines.  Takes the heap's lock if
- * it is free; false when it was not.  Of a thread that runs, the blocks are
- * those of some instant each. */
-typedef void hz_block_fn(void *p, uint32_t class_no, void *arg);
-bool hz_heap_magazines(struct hz_heap *h, hz_block_fn *fn, void *arg);
+/* Unlocks a heap that is not the thread's own: what came meanwhile, to a heap
+ * that is idle, is drained.  Every such unlock is this one. */
+void hz_mag_unlock(struct hz_heap *h);
 /* Threads with a heap, now. */
 uint32_t hz_heap_live(void);
 /* Sleeps, for ms at most, or until no thread has one any more; whether any has. */

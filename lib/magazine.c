@@ -55,6 +55,8 @@ enum {
 	 * at random comes by, and a burst pays three instructions a block. */
 	WINDOW = 255,
 	WINDOW_KEPT = 31,
+	/* To leave a window counts as so many slow paths: the clock is looked at soon. */
+	SLOW_PATHS = HZ_LANE_TICK_SLOW_PATHS / 4,
 	/* Blocks given to other owners between two unlocks. */
 	STRAYS = 32,
 };
@@ -158,6 +160,8 @@ void hz_mag_release_arrays(struct hz_heap *h)
 static void whole(struct hz_heap *h, unsigned c)
 {
 	void **a = h->array[c];
+	if (!a)
+		return;
 	if (h->floor[c])
 		hz_store(&a[h->floor[c]], h->under[c]);
 	h->floor[c] = 0;
@@ -180,22 +184,13 @@ static void window(struct hz_heap *h, unsigned c)
 	}
 }
 
-/* The window was left on one side; the clock is looked at in one of four such cases. */
-static void moved(struct hz_heap *h, unsigned c)
-{
-	h->slow_paths += HZ_LANE_TICK_SLOW_PATHS / 4;
-	window(h, c);
-	hz_heap_tick(h);
-}
-
 /* Gives class c an array of `rounds`, keeping the blocks of the old one.
  * False without memory, with nothing changed. */
 static bool resize(struct hz_heap *h, unsigned c, unsigned rounds)
 {
 	struct hz_mag *m = &h->tls->mag[c];
 	void **old = h->array[c];
-	if (old)
-		whole(h, c);
+	whole(h, c);
 	size_t held = old ? (size_t)(m->top - old) : 0;
 	void **a = held <= rounds ? array_new(rounds) : NULL;
 	if (!a)
@@ -455,20 +450,17 @@ static void *refill_one(struct hz_heap *h, unsigned c)
 static void *refill_live(struct hz_heap *h, unsigned c)
 {
 	struct hz_mag *m = &h->tls->mag[c];
-	void *p;
-	if (h->floor[c]) {
-		whole(h, c);
-		p = pop(m);
-		moved(h, c);
+	h->slow_paths += h->floor[c] ? SLOW_PATHS : 0;
+	hz_heap_tick(h);
+	whole(h, c);
+	/* What the tick gave away may have come back, too: fill() wants it empty. */
+	void *p = pop(m);
+	if (p) {
+		window(h, c);
 		return p;
 	}
-	hz_heap_tick(h);
 	h->grown &= ~(1ULL << c);
 	hz_bump(&h->counts.refills, 1);
-	/* What the tick gave away may have come back: fill() wants it empty. */
-	p = pop(m);
-	if (unlikely(p))
-		return p;
 	if (hz_inbox_any(&h->inbox)) {
 		hz_mag_drain(h);
 		p = pop(m);
@@ -480,7 +472,6 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 		if (!resize(h, c, rounds_start(c)))
 			return refill_one(h, c);
 	} else {
-		whole(h, c);
 		size_t ahead = hz_min(HZ_LANE_MAG_ROUNDS_REFILL,
 				      HZ_LANE_MAG_AHEAD_BYTES / hz_classes[c].bytes);
 		if (h->rounds[c] * 2u + 1 <= ahead && may_grow(h, c))
@@ -530,13 +521,9 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 	}
 	if (h->array[c] && *m->top == p)
 		hz_die("free", p, HZ_WHY_DOUBLE);
-	if (m->limit < h->array[c] + h->rounds[c]) {
-		whole(h, c);
-		*++m->top = p;
-		moved(h, c);
-		return;
-	}
+	h->slow_paths += m->limit < h->array[c] + h->rounds[c] ? SLOW_PATHS : 0;
 	hz_heap_tick(h);
+	whole(h, c);
 	/* More than once only if what a flush gave away came back. */
 	while (m->top == m->limit &&
 	       ((h->rounds[c] >= SHRINKING && hz_thin_shrinking(h)) || !hz_mag_grow(h, c))) {

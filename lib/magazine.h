@@ -51,9 +51,6 @@ void hz_mag_flush_all(struct hz_heap *h);
 void hz_mag_drain(struct hz_heap *h);
 /* Somebody's inbox into its slabs, if its lock can be had; any thread. */
 bool hz_mag_drain_for(struct hz_heap *h);
-/* Unlocks a heap that is not the thread's own: what came meanwhile, to a heap
- * that is idle, is drained.  Every such unlock is this one. */
-void hz_mag_unlock(struct hz_heap *h);
 /* After a push to heap `owner` (0: none): drains it if it is idle or much waits. */
 void hz_mag_sent(uint32_t owner);
 void hz_mag_shrink_idle(struct hz_heap *h);

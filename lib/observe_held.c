@@ -25,10 +25,24 @@ struct walk {
 	void *arg;
 };
 
-static void magazine_block(void *p, uint32_t class_no, void *arg)
+/* Every block in the heap's magazines, those of a thread that runs of some instant each.
+ * False when the heap's lock is not free. */
+static bool magazines(const struct walk *w, struct hz_heap *h)
 {
-	const struct walk *w = arg;
-	w->fn(p, class_no, HZ_HELD_MAGAZINE, w->arg);
+	/* A LOST one's storage may be gone. */
+	if (!hz_load(&h->tls) || hz_load(&h->state) != HZ_HEAP_LIVE)
+		return true;
+	if (!hz_trylock(&h->lock))
+		return false;
+	for (unsigned c = 0; h->tls && c < HZ_CLASSES; c++) {
+		void **a = hz_load(&h->array[c]), **top = hz_load(&h->tls->mag[c].top);
+		for (void **p = a + 1; a && top <= a + HZ_LANE_MAG_ROUNDS_MAX && p <= top; p++) {
+			void *block = hz_load(p); /* NULL: the window's */
+			w->fn(block ? block : hz_load(&h->under[c]), c, HZ_HELD_MAGAZINE, w->arg);
+		}
+	}
+	hz_mag_unlock(h);
+	return true;
 }
 
 static void remote_block(const struct walk *w, void *p)
@@ -72,7 +86,7 @@ size_t hz_held_walk(hz_held_fn *fn, void *arg)
 	for (struct hz_heap *h = hz_heap_first(); h; h = h->next) {
 		const struct hz_tls *tls = hz_load(&h->tls);
 		if (tls && mapped(tls, sizeof(*tls)))
-			unseen += !hz_heap_magazines(h, magazine_block, &w);
+			unseen += !magazines(&w, h);
 		remote_blocks(&w, h);
 	}
 	return unseen;

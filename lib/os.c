@@ -29,13 +29,14 @@
 #define MREMAP_DONTUNMAP 4 /* Linux 5.7; older kernels answer EINVAL */
 #endif
 
-/* Spins before a waiter sleeps: about a microsecond, the length of our
- * longest critical section that makes no system call. */
-enum { SPINS = 100 };
-
-/* A sleeping waiter looks up after this long: a holder that vanished in
- * a fork which neither the kernel nor libc told us of must not hang its child. */
-enum { WAIT_MS = 200 };
+enum {
+	/* Spins before a waiter sleeps: about a microsecond, the length of our
+	 * longest critical section that makes no system call. */
+	SPINS = 100,
+	/* A sleeping waiter looks up after this long: a holder that vanished in
+	 * a fork which neither the kernel nor libc told us of must not hang its child. */
+	WAIT_MS = 200,
+};
 
 struct hz_os_counts hz_os_counts;
 struct hz_os_fault hz_os_fault;

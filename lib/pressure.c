@@ -27,10 +27,10 @@
 enum {
 	/* Between two looks at the kernel's figures: some ten small files are opened. */
 	ASK_MS = HZ_LANE_CHECK ? 20 : 1000,
+	/* Dirty pages worth a look at the clock: 16 MiB. */
+	MUCH_PAGES = 4096,
+	LEAST_PAGES = HZ_LANE_DIRTY_BYTES >> HZ_PAGE_SHIFT,
 };
-
-/* Dirty pages worth a look at the clock: 16 MiB. */
-enum { MUCH_PAGES = 4096 };
 
 struct hz_pressure_counts hz_pressure_counts;
 
@@ -44,8 +44,6 @@ static struct {
 	uint32_t asked_ms; /* last question about limits; CAS by who asks */
 	bool near; /* the answer; who asked */
 } pressure;
-
-enum { LEAST_PAGES = HZ_LANE_DIRTY_BYTES >> HZ_PAGE_SHIFT };
 
 static size_t keep_of(size_t used, bool early)
 {

@@ -107,6 +107,12 @@ void hz_slab_check(const struct hz_run *s)
 	(void)n;
 }
 
+static bool in_use(const void *p)
+{
+	struct hz_run *s = hz_run_of(p);
+	return s && hz_load(&s->state) == HZ_RUN_SLAB && hz_slab_probe(s, p) == HZ_PUT_OK;
+}
+
 void hz_heap_check(struct hz_heap *h)
 {
 	for (unsigned c = 0; c < HZ_CLASSES; c++) {
@@ -117,7 +123,7 @@ void hz_heap_check(struct hz_heap *h)
 			hz_assert(m->limit <= a + h->rounds[c] && h->floor[c] < h->rounds[c]);
 			hz_assert(!h->floor[c] || (m->top >= a + h->floor[c] && !a[h->floor[c]]));
 			for (void **p = a + 1; p <= m->top; p++)
-				hz_assert(hz_heap_probe(p == a + h->floor[c] ? h->under[c] : *p) == HZ_PUT_OK);
+				hz_assert(in_use(p == a + h->floor[c] ? h->under[c] : *p));
 		}
 	}
 	hz_lock(&h->lock);
