@@ -59,7 +59,7 @@ void hz_mag_shrink_all(struct hz_heap *h);
 
 /* thin.c: whether more of the heap's slabs is free than in use, and stays so. */
 bool hz_thin_shrinking(const struct hz_heap *h);
-/* Whether more is free, in them or dirty, than in use. */
+/* Whether more is free, in its slabs or dirty, than in use. */
 bool hz_thin_kept(const struct hz_heap *h);
 /* After blocks went back to slabs, outside of locks; the thread's own
  * heap, with magazines changing under the caller's feet. */

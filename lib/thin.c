@@ -83,9 +83,8 @@ static bool spread(size_t free, size_t live)
 
 bool hz_thin_kept(const struct hz_heap *h)
 {
-	size_t free = hz_load(&h->thin.free_bytes);
-	return free > hz_load(&h->thin.slab_bytes) - free ||
-	       hz_run_loose() > hz_load(&hz_run_counts.used_pages);
+	size_t free = hz_load(&h->thin.free_bytes), loose = hz_run_loose() << HZ_PAGE_SHIFT;
+	return free + loose > hz_load(&h->thin.slab_bytes) - free;
 }
 
 bool hz_thin_shrinking(const struct hz_heap *h)
