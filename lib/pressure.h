@@ -2,7 +2,7 @@
 /*
  * pressure.h - how much is kept for reuse, and when it is given back.
  *
- *   dirty pages   kept up to recent peak + 1/8 - used, at least 1 MiB, by a
+ *   dirty pages   kept up to recent peak + 1/8 - used, at least 256 KiB, by a
  *                 process that comes back for what it frees, else no more than
  *                 half of what is used; anything older than HZ_LANE_AGE_MS goes
  *   magazines     one process-wide budget divided among the threads
