@@ -53,8 +53,8 @@ enum {
 	/* Pops or pushes of a large magazine after which the library is in charge again, and
 	 * while more is kept than is used.  With that few a program that replaces what it has
 	 * at random comes by, and a burst pays three instructions a block. */
-	WINDOW = 255,
-	WINDOW_KEPT = 31,
+	WINDOW = HZ_LANE_CHECK ? 3 : 255,
+	WINDOW_KEPT = HZ_LANE_CHECK ? 1 : 31,
 	/* To leave a window counts as so many slow paths: the clock is looked at soon. */
 	SLOW_PATHS = HZ_LANE_TICK_SLOW_PATHS / 4,
 	/* Blocks given to other owners between two unlocks. */

@@ -7,6 +7,7 @@
  *   adopted     slabs of an idle heap serve who lacks one
  *   sent        to live heaps (batches), idle ones (at once), strays (passed on)
  *   sleeper     what waits for who is live and asleep
+ *   windowed    blocks of a magazine with a window: none is missed, none is double
  *   thinned     pages of slabs that go and come back
  *   late        a thread without a heap allocates and frees
  *   fork        while others work, while others hold locks and shelves are torn
@@ -15,6 +16,7 @@
  */
 #include <sys/syscall.h>
 
+#include "observe_held.h"
 #include "whitebox.h"
 
 enum { CREW = 4, BLOCKS = 400, SMALL = 48 };
@@ -226,6 +228,45 @@ static void adopted(long arg)
 }
 
 /* Pages of slabs that go and come back, and what the heap counts of it. */
+static size_t seen;
+static void *held[64];
+
+static void see_held(void *p, uint32_t c, enum hz_held where, void *arg)
+{
+	if (where != HZ_HELD_MAGAZINE || c != *(unsigned *)arg)
+		return;
+	for (size_t i = 0; i < seen; i++)
+		NEED(held[i] != p);
+	NEED(p && seen < sizeof(held) / sizeof(*held));
+	held[seen++] = p;
+}
+
+static void windowed(long arg)
+{
+	static void *block[40];
+	unsigned c = hz_class_of_size(SMALL), windows = 0;
+	(void)arg;
+	for (int round = 0; round < 400; round++) {
+		size_t n = 1 + (size_t)round % 40;
+		for (size_t i = 0; i < n; i++) {
+			block[i] = hzw_malloc(SMALL);
+			fill(block[i], SMALL, (uintptr_t)block[i]);
+		}
+		for (size_t i = 0; i < n; i++) {
+			NEED(intact(block[i], SMALL, (uintptr_t)block[i]));
+			hzw_free(block[i]);
+			struct hz_heap *h = hz_tls.heap;
+			windows += h->floor[c] != 0;
+			seen = 0;
+			NEED(hz_held_walk(see_held, &c) == 0);
+			NEED(seen == (size_t)(h->tls->mag[c].top - h->array[c]));
+		}
+		all_whole();
+	}
+	NEED_AT(windows > 100, windows);
+	nothing_left();
+}
+
 static void thinned(long arg)
 {
 	enum { N = 8000, BYTES = 112 };
@@ -801,6 +842,7 @@ int main(void)
 	scene(sent, 0, "blocks go to live heaps in batches, to idle ones at once");
 	scene(sleeper, 0, "much that waits for a sleeping owner is freed for it");
 	scene(strays, 0, "blocks whose slab moved on find it");
+	scene(windowed, 0, "of a magazine with a window every block is seen once");
 	scene(thinned, 0, "pages without a block go, and come back, while their slabs stay");
 	scene(late, 0, "a thread without a heap is served from the shared one");
 	scene(exchanging, 0, "five threads exchange blocks at random; nothing is lost");
