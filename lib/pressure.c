@@ -8,8 +8,8 @@
  *
  * Keeping as much as the process recently used raises no peak, and what is
  * not used for a second is given back.  But a process that has freed most of
- * what it had may never call again, so as long as it has not shown twice that
- * it comes back within two seconds for what it gave up, it keeps no more than
+ * what it had may never call again, so as long as it has not shown twice, or once in
+ * a loop, that it comes back within two seconds for what it gave up, it keeps no more than
  * half of what it uses, and then as much as it came back for, until memory
  * grows old unused.
  * The first two such returns cost page faults, the last one costs what the

@@ -227,7 +227,6 @@ static void adopted(long arg)
 	nothing_left();
 }
 
-/* Pages of slabs that go and come back, and what the heap counts of it. */
 static size_t seen;
 static void *held[64];
 
@@ -241,6 +240,7 @@ static void see_held(void *p, uint32_t c, enum hz_held where, void *arg)
 	held[seen++] = p;
 }
 
+/* After each free the magazine is walked as a report does. */
 static void windowed(long arg)
 {
 	static void *block[40];
@@ -267,6 +267,7 @@ static void windowed(long arg)
 	nothing_left();
 }
 
+/* Pages of slabs that go and come back, and what the heap counts of it. */
 static void thinned(long arg)
 {
 	enum { N = 8000, BYTES = 112 };
