@@ -110,6 +110,7 @@ struct hz_heap {
 	size_t mag_bytes; /* capacity of all magazines; thread */
 	struct hz_heap_counts counts;
 	uint64_t grown; /* set of classes whose magazine was full since it was empty; thread */
+	uint64_t proven; /* set of those that were then asked for again; thread */
 	void **array[HZ_CLASSES]; /* magazine arrays, NULL before use; thread */
 	void **seen_top[HZ_CLASSES]; /* tops at the last epoch; thread */
 	void *under[HZ_CLASSES]; /* the block in whose place a window's NULL is; thread */

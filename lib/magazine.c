@@ -8,9 +8,10 @@
  *             the older half goes back to the slabs
  *   give      a block of somebody else: into the open batch for its owner
  *
- * Sizes: a magazine starts small and doubles, by overflow up to what the byte bounds
- * allow (once between two times that it ran empty: a burst of frees alone is no reason),
- * by running empty only while that costs pointers, not memory.
+ * Sizes: a magazine starts small, takes little back until that was asked for again, and
+ * doubles, by overflow up to what the byte bounds allow (once between two times that it ran
+ * empty: a burst of frees alone is no reason), by running empty only while that costs
+ * pointers, not memory.
  * The blocks at the bottom were not used for longest and go first.
  *
  *   NULL | blocks nobody came down to | NULL | WINDOW .. top .. WINDOW | ...
@@ -41,12 +42,11 @@ enum {
 	/* Rounds to which a magazine grows while its heap shrinks: each block in it
 	 * may keep a page. */
 	SHRINKING = 63,
-	/* A thread's share at which there are many: 32 of them where a lane is sparing, in
-	 * a small heap.  Then it may always have this much beside the first magazines of
-	 * all classes, which are 256 KiB. */
-	CROWD_BYTES = HZ_LANE_MAG_PROCESS_BYTES < 64 << 20 ? 1 << 20 : 2 << 20,
-	CROWD_LEAST = 64 << 10,
-	CROWD_START = 256 << 10,
+	/* Bytes of a class that a magazine takes back until they are asked for again, and part,
+	 * 2^-n, of what the heap has in use: threads that use every size once, and then sleep,
+	 * cannot be asked for what they hold.  With a 64th 64 of them hold 20 MiB, not 5. */
+	UNPROVEN_BYTES = 2 << 10,
+	UNPROVEN_SHIFT = 8,
 	/* Slabs whose lists are seen to together: of a portion of one class in a heap
 	 * of some megabytes all. */
 	SETTLE = 64,
@@ -70,28 +70,10 @@ static unsigned rounds_below(size_t n)
 	return r;
 }
 
-/* With many threads most of them sleep, and those cannot be asked for what they
- * hold: magazines begin smaller, and grow only with what their thread uses. */
-static bool crowded(void)
-{
-	return hz_pressure_share() <= CROWD_BYTES;
-}
-
-static size_t share_of(const struct hz_heap *h)
-{
-	size_t share = hz_pressure_share();
-	if (likely(share > CROWD_BYTES))
-		return share;
-	size_t out = hz_load(&h->thin.slab_bytes) - hz_load(&h->thin.free_bytes);
-	size_t live = out > h->mag_bytes ? out - h->mag_bytes : 0;
-	return hz_min(share, hz_max(live / 2, CROWD_LEAST));
-}
-
 static unsigned rounds_start(unsigned c)
 {
-	unsigned less = crowded();
-	return rounds_below(hz_min(HZ_LANE_MAG_ROUNDS_START >> less,
-				   (HZ_LANE_MAG_START_BYTES >> 2 * less) / hz_classes[c].bytes));
+	return rounds_below(hz_min(HZ_LANE_MAG_ROUNDS_START,
+				   HZ_LANE_MAG_START_BYTES / hz_classes[c].bytes));
 }
 
 static unsigned rounds_max(unsigned c)
@@ -156,6 +138,17 @@ void hz_mag_release_arrays(struct hz_heap *h)
 	h->mag_bytes = 0;
 }
 
+/* Blocks class c's magazine may hold: all it has room for once they were asked for again,
+ * before that little of what the heap has in use. */
+static size_t most(const struct hz_heap *h, unsigned c)
+{
+	if (likely(h->proven >> c & 1))
+		return h->rounds[c];
+	size_t used = hz_load(&h->thin.slab_bytes) - hz_load(&h->thin.free_bytes);
+	size_t first = (UNPROVEN_BYTES + (used >> UNPROVEN_SHIFT)) / hz_classes[c].bytes;
+	return hz_min(first, h->rounds[c]);
+}
+
 /* A magazine without its window, as all below expect it to be. */
 static void whole(struct hz_heap *h, unsigned c)
 {
@@ -165,7 +158,8 @@ static void whole(struct hz_heap *h, unsigned c)
 	if (h->floor[c])
 		hz_store(&a[h->floor[c]], h->under[c]);
 	h->floor[c] = 0;
-	h->tls->mag[c].limit = a + h->rounds[c];
+	struct hz_mag *m = &h->tls->mag[c];
+	m->limit = a + hz_max((size_t)(m->top - a), most(h, c));
 }
 
 /* The end of every slow path of a magazine. */
@@ -176,7 +170,7 @@ static void window(struct hz_heap *h, unsigned c)
 	size_t held = (size_t)(m->top - a), width = hz_thin_kept(h) ? WINDOW_KEPT : WINDOW;
 	size_t floor = held > width ? held - width : 0;
 	h->low[c] = (uint16_t)hz_min(h->low[c], floor);
-	m->limit = a + hz_min(held + width, h->rounds[c]);
+	m->limit = a + hz_max(held, hz_min(held + width, most(h, c)));
 	if (floor) {
 		h->floor[c] = (uint16_t)floor;
 		hz_store(&h->under[c], a[floor]); /* first: there are readers outside */
@@ -200,30 +194,30 @@ static bool resize(struct hz_heap *h, unsigned c, unsigned rounds)
 	a[0] = NULL;
 	h->array[c] = a;
 	m->top = a + held;
-	m->limit = a + rounds;
 	h->mag_bytes += ((size_t)rounds - h->rounds[c]) * hz_classes[c].bytes;
 	unsigned was = h->rounds[c];
 	h->rounds[c] = (uint16_t)rounds;
 	if (old)
 		array_drop(old, was);
+	whole(h, c);
 	return true;
 }
 
 static bool may_grow(const struct hz_heap *h, unsigned c)
 {
 	size_t more = ((size_t)h->rounds[c] + 1) * hz_classes[c].bytes;
-	return h->rounds[c] < rounds_max(c) && h->mag_bytes + more <= share_of(h);
+	return h->rounds[c] < rounds_max(c) && h->mag_bytes + more <= hz_pressure_share();
 }
 
 bool hz_mag_grow(struct hz_heap *h, unsigned c)
 {
-	if (!h->array[c])
-		return resize(h, c, rounds_start(c));
+	if (!h->array[c] && !resize(h, c, rounds_start(c)))
+		return false;
 	whole(h, c);
 	if (h->tls->mag[c].top != h->tls->mag[c].limit)
 		return true;
-	/* What was not asked for again since would only lie there. */
-	bool again = !(h->grown >> c & 1);
+	/* What was not asked for again, ever or since, would only lie there. */
+	bool again = h->proven & ~h->grown & 1ULL << c;
 	h->grown |= 1ULL << c;
 	return again && may_grow(h, c) && resize(h, c, h->rounds[c] * 2u + 1);
 }
@@ -459,7 +453,11 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 		window(h, c);
 		return p;
 	}
-	h->grown &= ~(1ULL << c);
+	if (h->grown >> c & 1) {
+		h->proven |= 1ULL << c;
+		h->grown &= ~(1ULL << c);
+		whole(h, c);
+	}
 	hz_bump(&h->counts.refills, 1);
 	if (hz_inbox_any(&h->inbox)) {
 		hz_mag_drain(h);
@@ -527,18 +525,19 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 	/* More than once only if what a flush gave away came back. */
 	while (m->top == m->limit &&
 	       ((h->rounds[c] >= SHRINKING && hz_thin_shrinking(h)) || !hz_mag_grow(h, c))) {
-		if (!h->array[c]) {
+		size_t held = h->array[c] ? (size_t)(m->top - h->array[c]) : 0;
+		if (!held) {
+			hz_bump(&h->counts.closed_blocks, hz_classes[c].blocks == 1);
 			hz_mag_free_direct(p);
+			hz_thin_freed(h);
 			return;
 		}
-		flush(h, c, portion(h, c));
-		if (unlikely(crowded() && h->mag_bytes > share_of(h) + CROWD_START))
-			hz_mag_shrink_all(h);
+		flush(h, c, hz_min(portion(h, c), held));
 		hz_pressure_freed();
 		hz_thin_freed(h);
+		whole(h, c);
 	}
 	*++m->top = p;
-	whole(h, c);
 	window(h, c);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
@@ -562,8 +561,11 @@ void hz_mag_shrink_idle(struct hz_heap *h)
 {
 	for (unsigned c = 0; c < HZ_CLASSES; c++) {
 		void **a = h->array[c], **top = h->tls->mag[c].top;
-		if (!a || top == a)
+		if (!a || top == a) {
+			h->proven &= ~((uint64_t)(h->seen_top[c] == top) << c);
+			h->seen_top[c] = top;
 			continue;
+		}
 		size_t held = (size_t)(top - a);
 		size_t unused = top == h->seen_top[c] ? held : hz_min(held, h->low[c]);
 		if (unused) {

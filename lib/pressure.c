@@ -52,7 +52,8 @@ static size_t keep_of(size_t used, bool early)
 	if (unlikely(hz_load(&pressure.near)))
 		return 0;
 	size_t peak = hz_load(&hz_run_counts.peak_pages);
-	size_t coarse = hz_load(&hz_run_counts.large_pages);
+	/* What was freed of late may be large blocks again. */
+	size_t coarse = hz_load(&hz_run_counts.large_pages) + (peak > used ? peak - used : 0);
 	size_t want = peak + ((peak + 2 * coarse) >> HZ_LANE_DIRTY_SHIFT);
 	size_t keep = want > used + LEAST_PAGES ? want - used : LEAST_PAGES;
 	if (!early || used > hz_load(&hz_run_counts.high_pages) / 2)
