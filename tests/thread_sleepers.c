@@ -11,8 +11,6 @@
  * A sleeping thread cannot be asked for what it holds; what it never asked for twice
  * is better held by the process.  Each part is a process of its own.
  */
-#include <hz/hz.h>
-
 #include "probe.h"
 
 enum { THREADS = 64, MOST = 64, CLASS_BYTES = 256 * 1024, MAX_BYTES = 32768 };
@@ -107,10 +105,9 @@ static int alone(int (*body)(int), int arg)
 
 int main(void)
 {
-	int limit = strcmp(hz_lane(), "balanced") ? 20 : 10;
 	watchdog(60);
-	is_at_most(alone(sleepers, 1), limit, "64 sleepers, one by one: MiB held");
-	is_at_most(alone(sleepers, 0), limit + 6, "64 sleepers, together: MiB held");
+	is_at_most(alone(sleepers, 1), 10, "64 sleepers, one by one: MiB held");
+	is_at_most(alone(sleepers, 0), 16, "64 sleepers, together: MiB held");
 	is_at_most(alone(again, 0), 20, "used ten times: pages taken anew in percent of the first time's");
 	return tap_done();
 }

@@ -27,8 +27,8 @@ enum {
 	 * MAG_ROUNDS_START rounds. */
 	HZ_LANE_MAG_START_BYTES = 16 << 10,
 	/* Bytes handed out ahead at most when a magazine grows by running empty: four
-	 * pages. With 32 and 8 KiB 64 threads that used every class and slept held 43
-	 * and 33 MiB instead of 35; bench_bulk stagger was 1.00 and 1.04 in time. */
+	 * pages. With 32 and 8 KiB 64 threads that used every class once and slept held 4
+	 * and 13 MiB instead of 4; bench_bulk stagger was 0.97 and 1.08 in time. */
 	HZ_LANE_MAG_AHEAD_BYTES = 16 << 10,
 	/* Most bytes one class holds in one thread.  A recycled block is touched
 	 * already, a fresh one is not: 1 MiB halved the time of the 128 KiB classes,
