@@ -4,7 +4,7 @@
  *
  *        used   ____
  *        peak  /    \____ decays by half of its distance a second
- *             /   keep = peak + peak/8 + large/4 - used
+ *             /   keep = peak + peak/8 + (large + peak - used)/4 - used
  *
  * Keeping as much as the process recently used raises no peak, and what is
  * not used for a second is given back.  But a process that has freed most of

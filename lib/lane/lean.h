@@ -20,7 +20,7 @@ enum {
 	HZ_LANE_MAG_ROUNDS_MAX = 4095,
 	HZ_LANE_MAG_ROUNDS_REFILL = 255,
 	HZ_LANE_MAG_START_BYTES = 16 << 10,
-	/* As in balanced: with half of it 64 threads that sleep hold 12 MiB instead of 4. */
+	/* As in balanced: with half of it 64 threads that sleep hold 12 MiB instead of 2. */
 	HZ_LANE_MAG_AHEAD_BYTES = 16 << 10,
 	/* As in balanced: half of these, and less stock, made replacing blocks to 128 KiB
 	 * 2.8 times as long and 1.4 times as large, and all peaks a tenth larger. */
