@@ -27,10 +27,10 @@
 enum {
 	/* Runs looked at in a bin of several sizes: best fit in practice. */
 	SCAN = 16,
-	/* Of joined runs the dirty part has at least half a MiB. */
-	JOIN_BIN = HZ_BINS_EXACT + 4 * 1,
 	/* Records set aside before a change: a cut leaves at most two. */
 	SPARE = 3,
+	/* Spare ones more than before that are worth a look for pages of no others: 32 KiB. */
+	MUCH_SPARE = 256,
 	/* Runs of one length in stock: 512 bytes of pointers, or 32 KiB, touched as used. */
 	STOCK_LEAST = 64,
 	STOCK_MOST = 4096,
@@ -48,23 +48,36 @@ static size_t *count_of(uint8_t state)
 
 bool hz_bins_ready(struct hz_arena *a)
 {
-	if (hz_bins.spare[a->number] >= SPARE)
-		return true;
-	return hz_arena_runs_ready(a, SPARE, sizeof(struct hz_run));
+	while (hz_bins.spare[a->number] < SPARE) {
+		char **at = &hz_bins.hollow[a->number];
+		if (!*at || *at >= a->runs_next) {
+			if (!hz_arena_runs_ready(a, 1, sizeof(struct hz_run)))
+				return false;
+			at = &a->runs_next;
+		}
+		struct hz_run *r = (struct hz_run *)*at;
+		*at += sizeof(*r);
+		if (r->number)
+			continue; /* was not given back */
+		r->arena = (uint16_t)a->number;
+		r->number = (uint32_t)(r - (struct hz_run *)a->base);
+		hz_bins_record_drop(r);
+	}
+	return true;
+}
+
+static void record_unlink(struct hz_run *r)
+{
+	*(r->prev ? &r->prev->next : &hz_bins.records[r->arena]) = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+	hz_bins.spare[r->arena]--;
 }
 
 struct hz_run *hz_bins_record_new(struct hz_arena *a)
 {
 	struct hz_run *r = hz_bins.records[a->number];
-	if (r) {
-		hz_bins.records[a->number] = r->next;
-		hz_bins.spare[a->number]--;
-		return r;
-	}
-	r = (struct hz_run *)a->runs_next;
-	a->runs_next += sizeof(*r);
-	r->arena = (uint16_t)a->number;
-	r->number = (uint32_t)(r - (struct hz_run *)a->base);
+	record_unlink(r);
 	return r;
 }
 
@@ -72,9 +85,36 @@ void hz_bins_record_drop(struct hz_run *r)
 {
 	hz_store(&r->state, HZ_RUN_UNUSED);
 	hz_run_set_span(r, 0, 0);
+	r->prev = NULL;
 	r->next = hz_bins.records[r->arena];
+	if (r->next)
+		r->next->prev = r;
 	hz_bins.records[r->arena] = r;
 	hz_bins.spare[r->arena]++;
+}
+
+void hz_bins_records_purge(struct hz_arena *a)
+{
+	size_t page = hz_os_page_bytes(), n = page / sizeof(struct hz_run);
+	uint32_t *spare = &hz_bins.spare[a->number], *seen = &hz_bins.seen[a->number];
+	*seen = (uint32_t)hz_min(*seen, *spare);
+	if (*spare - *seen < MUCH_SPARE || *spare < hz_run_counts.used_pages)
+		return;
+	char *first = a->base + HZ_META_FIRST_BYTES;
+	for (char *p = first; p + page <= a->runs_next; p += page) {
+		struct hz_run *r = (struct hz_run *)p;
+		size_t i = 0;
+		while (i < n && r[i].state == HZ_RUN_UNUSED && r[i].number)
+			i++;
+		if (i < n)
+			continue;
+		while (i--)
+			record_unlink(&r[i]);
+		if (!hz_os_purge(p, page))
+			hz_zero(p, page);
+	}
+	*seen = *spare;
+	hz_bins.hollow[a->number] = first;
 }
 
 /* Bins and queue. */
@@ -93,21 +133,6 @@ void hz_bins_add(struct hz_run *r)
 	hz_bump(count_of(r->state), hz_run_pages(r));
 }
 
-static void bin_remove(struct hz_run *r)
-{
-	enum hz_run_kind k = hz_kind_of(r);
-	unsigned b = hz_bin_of(hz_run_pages(r));
-	if (r->prev)
-		r->prev->next = r->next;
-	else
-		hz_bins.of[k][b] = r->next;
-	if (r->next)
-		r->next->prev = r->prev;
-	if (!hz_bins.of[k][b])
-		hz_bins.full[k][b / 64] &= ~(1ULL << b % 64);
-	hz_bump(count_of(r->state), -(size_t)hz_run_pages(r));
-}
-
 void hz_bins_enqueue(struct hz_run *r, uint32_t when, struct hz_run *newer)
 {
 	r->freed_ms = when;
@@ -118,19 +143,20 @@ void hz_bins_enqueue(struct hz_run *r, uint32_t when, struct hz_run *newer)
 	*(newer ? &newer->older : &hz_bins.newest) = r;
 }
 
-static void queue_remove(struct hz_run *r)
+void hz_bins_unlink(struct hz_run *r)
 {
-	if (r->stuck)
+	enum hz_run_kind k = hz_kind_of(r);
+	unsigned b = hz_bin_of(hz_run_pages(r));
+	*(r->prev ? &r->prev->next : &hz_bins.of[k][b]) = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+	if (!hz_bins.of[k][b])
+		hz_bins.full[k][b / 64] &= ~(1ULL << b % 64);
+	hz_bump(count_of(r->state), -(size_t)hz_run_pages(r));
+	if (k == HZ_KIND_CLEAN || r->stuck)
 		return;
 	*(r->older ? &r->older->newer : &hz_bins.oldest) = r->newer;
 	*(r->newer ? &r->newer->older : &hz_bins.newest) = r->older;
-}
-
-void hz_bins_unlink(struct hz_run *r)
-{
-	bin_remove(r);
-	if (r->state == HZ_RUN_DIRTY)
-		queue_remove(r);
 }
 
 /* Free neighbours of the page range [first, first+pages) of arena a. */
@@ -262,15 +288,6 @@ static void stock_cut(size_t pages, uint32_t keep)
 		hz_move_down((void **)a, (void **)a + n, keep);
 }
 
-bool hz_bins_stock_clear(void)
-{
-	if (!hz_run_counts.stock_pages)
-		return false;
-	for (size_t n = 1; n <= HZ_STOCK_RUN_PAGES; n++)
-		stock_cut(n, 0);
-	return true;
-}
-
 bool hz_bins_stock_break(size_t pages)
 {
 	for (size_t n = pages; n <= HZ_STOCK_RUN_PAGES; n++) {
@@ -289,6 +306,13 @@ void hz_bins_stock_trim(bool all, bool aged)
 		if (aged)
 			hz_bins.low[n] = hz_bins.count[n];
 	}
+}
+
+bool hz_bins_stock_clear(void)
+{
+	bool any = hz_run_counts.stock_pages;
+	hz_bins_stock_trim(true, false);
+	return any;
 }
 
 static struct hz_run *best_in(struct hz_run *r, size_t pages)
@@ -322,48 +346,14 @@ struct hz_run *hz_bins_find(enum hz_run_kind k, size_t pages)
 	return NULL;
 }
 
-/* A dirty run that with its clean neighbours is long enough, both taken from
- * their lists and joined; so that memory at hand serves before new memory
- * does.  Of the candidates the one that is dirtiest. */
-struct hz_run *hz_bins_find_joined(size_t pages)
+struct hz_run *hz_bins_longest(void)
 {
-	struct hz_run *best = NULL;
-	for (unsigned b = hz_bin_of(pages) + 1; b-- > JOIN_BIN;) {
-		struct hz_run *r = hz_bins.of[HZ_KIND_DIRTY][b];
-		for (int i = 0; r && i < SCAN; i++, r = r->next) {
-			struct hz_arena *a = hz_run_arena(r);
-			size_t first = hz_run_first(r), have = hz_run_pages(r);
-			struct hz_run *prev = hz_bins_before(a, first), *next = hz_bins_behind(a, first + have);
-			size_t all = have + (prev ? hz_run_pages(prev) : 0) +
-				     (next ? hz_run_pages(next) : 0);
-			if (all >= pages && (!best || have > hz_run_pages(best)))
-				best = r;
-		}
-		if (best)
-			break;
+	for (unsigned w = HZ_BINS_WORDS; w--;) {
+		uint64_t bits = hz_bins.full[HZ_KIND_DIRTY][w];
+		if (bits)
+			return hz_bins.of[HZ_KIND_DIRTY][w * 64 + 63 - (unsigned)__builtin_clzll(bits)];
 	}
-	if (!best)
-		return NULL;
-	struct hz_arena *a = hz_run_arena(best);
-	size_t first = hz_run_first(best), all = hz_run_pages(best);
-	struct hz_run *next = hz_bins_behind(a, first + all), *prev = hz_bins_before(a, first);
-	hz_bins_unlink(best);
-	hz_store(&best->state, HZ_RUN_BUSY);
-	if (next) {
-		hz_bins_unlink(next);
-		all += hz_run_pages(next);
-		hz_bins_record_drop(next);
-		hz_run_set_span(best, first, all);
-	}
-	if (prev && all < pages) {
-		hz_bins_unlink(prev);
-		all += hz_run_pages(prev);
-		first = hz_run_first(prev);
-		hz_bins_record_drop(best);
-		best = prev;
-		hz_run_set_span(best, first, all);
-	}
-	return hz_bins_put_back(best, HZ_RUN_DIRTY);
+	return NULL;
 }
 
 void hz_bins_reset(void)

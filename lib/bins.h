@@ -26,8 +26,10 @@ extern struct hz_bins {
 	_Alignas(16) struct hz_run *of[HZ_KINDS][HZ_BINS]; /* aligned for hz_zero */
 	uint64_t full[HZ_KINDS][HZ_BINS_WORDS]; /* bit: bin not empty */
 	struct hz_run *oldest, *newest; /* purge queue */
-	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked by next */
+	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked both ways */
 	uint32_t spare[HZ_ARENAS_MAX]; /* how many */
+	uint32_t seen[HZ_ARENAS_MAX]; /* fewest since the last look at them, or then */
+	char *hollow[HZ_ARENAS_MAX]; /* from here to runs_next some were given back; NULL: none */
 	struct hz_run **stock[HZ_STOCK_RUN_PAGES + 1]; /* by pages, newest last; metadata */
 	uint32_t count[HZ_STOCK_RUN_PAGES + 1]; /* runs in each */
 	uint32_t room[HZ_STOCK_RUN_PAGES + 1]; /* for so many */
@@ -68,6 +70,9 @@ static inline void hz_run_name_ends(struct hz_run *r)
 bool hz_bins_ready(struct hz_arena *a);
 struct hz_run *hz_bins_record_new(struct hz_arena *a);
 void hz_bins_record_drop(struct hz_run *r);
+/* Pages of unused records alone go back to the kernel, when those are very many; it works
+ * under the lock, once for tens of megabytes freed. */
+void hz_bins_records_purge(struct hz_arena *a);
 
 static inline bool hz_bins_is_free(const struct hz_run *r)
 {
@@ -92,8 +97,8 @@ void hz_bins_cut(struct hz_run *r, size_t pages, enum hz_run_state state);
 
 /* Best fit of a kind, still in its bin; NULL if there is none. */
 struct hz_run *hz_bins_find(enum hz_run_kind k, size_t pages);
-/* A dirty run made long enough by its clean neighbours, in its bin. */
-struct hz_run *hz_bins_find_joined(size_t pages);
+/* About the longest dirty run. */
+struct hz_run *hz_bins_longest(void);
 
 /* The first of n BUSY former slabs into stock, as many as may (the caller puts the
  * others back); at most n out of it, of exactly so many pages; all of it into the

@@ -522,6 +522,9 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 	h->slow_paths += m->limit < h->array[c] + h->rounds[c] ? SLOW_PATHS : 0;
 	hz_heap_tick(h);
 	whole(h, c);
+	/* Overflowing again before it was empty: a burst of frees, whose blocks go a quarter
+	 * of the magazine at a time, for what is left moves down. */
+	size_t n = h->grown >> c & 1 ? h->rounds[c] / 4 : 0;
 	/* More than once only if what a flush gave away came back. */
 	while (m->top == m->limit &&
 	       ((h->rounds[c] >= SHRINKING && hz_thin_shrinking(h)) || !hz_mag_grow(h, c))) {
@@ -532,7 +535,7 @@ void hz_heap_overflow(void *p, uintptr_t offset)
 			hz_thin_freed(h);
 			return;
 		}
-		flush(h, c, hz_min(portion(h, c), held));
+		flush(h, c, hz_min(hz_max(n, portion(h, c)), held));
 		hz_pressure_freed();
 		hz_thin_freed(h);
 		whole(h, c);

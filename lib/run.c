@@ -2,10 +2,10 @@
 /*
  * run.c - page runs handed out, taken back, resized and purged.
  *
- *   alloc    stock (slabs) -> dirty, best fit -> dirty with clean neighbours
- *            -> clean -> growth of an arena -> a further arena
+ *   alloc    stock (slabs) -> dirty, best fit -> clean -> growth of an arena
+ *            -> a further arena
  *   free     stock (slabs) -> joined into the bins, dirty or clean
- *   purge    oldest dirty runs, to clean
+ *   purge    dirty runs, to clean: what is old, or the longest in the fewest calls
  *
  * Stock (bins.h) is bounded and joins the bins before the heap would grow
  * beyond its recent peak or by much of it, by age, and when nothing else is left.
@@ -17,8 +17,6 @@
 #include "bins.h"
 
 enum {
-	/* Runs from 1 MiB on are pieced together from dirty and clean parts. */
-	JOIN_PAGES = 256,
 	/* Part of what is used, 2^-n, that stock may be when the heap grows. */
 	GROW_SHIFT = 3,
 };
@@ -66,29 +64,23 @@ static void peak_seen(void)
 	hz_store(&hz_run_counts.high_pages, hz_max(used, hz_load(&hz_run_counts.high_pages)));
 }
 
-static struct hz_run *find_dirty(size_t pages)
-{
-	struct hz_run *r = hz_bins_find(HZ_KIND_DIRTY, pages);
-	return r || pages < JOIN_PAGES ? r : hz_bins_find_joined(pages);
-}
-
 /* A free run of at least so many pages, in its bin, or NULL. */
 static struct hz_run *find_any(size_t pages)
 {
-	struct hz_run *r = find_dirty(pages);
+	struct hz_run *r = hz_bins_find(HZ_KIND_DIRTY, pages);
 	bool peak = hz_run_counts.used_pages + pages > hz_load(&hz_run_counts.peak_pages);
 	if (!r && (peak || pages > HZ_STOCK_RUN_PAGES) && hz_bins_stock_break(pages))
-		r = find_dirty(pages);
+		r = hz_bins_find(HZ_KIND_DIRTY, pages);
 	if (!r)
 		r = hz_bins_find(HZ_KIND_CLEAN, pages);
 	/* Addresses are charged, too: no more of them for what stock is more than a little. */
 	if (!r && hz_run_counts.stock_pages > hz_run_counts.used_pages >> GROW_SHIFT &&
 	    hz_bins_stock_break(pages))
-		r = find_dirty(pages);
+		r = hz_bins_find(HZ_KIND_DIRTY, pages);
 	if (!r)
 		r = grow_any(pages);
 	if (!r && hz_bins_stock_clear())
-		r = find_dirty(pages);
+		r = hz_bins_find(HZ_KIND_DIRTY, pages);
 	return r;
 }
 
@@ -242,7 +234,7 @@ out:
 	return done;
 }
 
-/* A stretch of the queue's oldest run, of at most this many pages or a sixteenth of it at a
+/* A stretch of a run, of at most this many pages or a sixteenth of it at a
  * time, so that a purge of much memory keeps no other thread from reusing it. */
 enum { PURGE_PAGES = 4096 };
 
@@ -252,7 +244,9 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 	hz_lock(&hz_arena_lock);
 	hz_bins_stock_trim(!keep_pages, before_ms != 0);
 	for (;;) {
-		struct hz_run *r = hz_bins.oldest;
+		struct hz_run *r = before_ms ? NULL : hz_bins_longest();
+		if (!r || r->stuck)
+			r = hz_bins.oldest;
 		if (!r)
 			break;
 		bool old = before_ms && (int32_t)(before_ms - r->freed_ms) > 0;
@@ -260,6 +254,7 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 			break;
 		if (!hz_bins_ready(hz_run_arena(r)))
 			break;
+		struct hz_run *newer = r->newer;
 		hz_bins_unlink(r);
 		hz_store(&r->state, HZ_RUN_BUSY);
 		uint32_t freed_ms = r->freed_ms;
@@ -273,7 +268,7 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 			hz_store(&rest->state, HZ_RUN_DIRTY);
 			hz_run_name_ends(rest);
 			hz_bins_add(rest);
-			hz_bins_enqueue(rest, freed_ms, hz_bins.oldest);
+			hz_bins_enqueue(rest, freed_ms, newer);
 			pages = part;
 		}
 		hz_run_name_ends(r);
@@ -292,6 +287,8 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 			hz_bins_add(r);
 		}
 	}
+	for (uint32_t i = 0; i < hz_arenas_count; i++)
+		hz_bins_records_purge(hz_arenas[i]);
 	leave();
 	return purged;
 }

@@ -143,10 +143,10 @@ void hz_run_free_list(struct hz_run *list);
 /* Makes a large run longer or shorter in place; false when the pages behind
  * it are not free.  Takes hz_arena_lock. */
 bool hz_run_resize(struct hz_run *r, size_t pages);
-/* Purges oldest dirty runs while more than `keep` pages are dirty beside stock,
- * and those freed before `before_ms` (0: none; else stock ages, too); with
- * nothing to keep all of stock.  Returns pages given back.  Takes and drops
- * hz_arena_lock; no lock is held while the kernel works. */
+/* Purges dirty runs while more than `keep` pages are dirty beside stock: the longest,
+ * in few calls.  Or, with `before_ms`, the oldest and those freed before it, and stock
+ * ages, too; with nothing to keep all of stock.  Returns pages given back.  Takes and
+ * drops hz_arena_lock; it is not held while the kernel takes a run's pages. */
 size_t hz_run_purge(size_t keep_pages, uint32_t before_ms);
 
 /* Pages by state; arena lock writes, anyone reads. */

@@ -27,12 +27,13 @@
 #include "pressure.h"
 
 enum {
-	/* A slab gives back a quarter of its pages at least: each call interrupts the
-	 * processors that run other threads of the process. */
+	/* A slab gives back a quarter of its pages at least; because blocks were freed and
+	 * other threads have heaps half of them, for each call interrupts the processors
+	 * these run on, and nearly all come at the end, when slabs are about to be empty. */
 	WORTH = 4,
-	/* Slabs looked at by age at a time: 256 MiB of the largest, so that one slow
-	 * path does not pay for a heap of any size. */
-	BUDGET = 4096,
+	/* Slabs looked at by age at a time, once a second: 512 MiB of them, so that one
+	 * slow path does not pay for a heap of any size. */
+	BUDGET = 16384,
 	/* So many threads share what one may leave unlooked at: sleeping ones cannot be
 	 * asked, so that all of them hold little must be seen to by each. */
 	THREADS = 4,
@@ -108,19 +109,12 @@ void hz_thin_freed(struct hz_heap *h)
 	uint32_t now = (uint32_t)hz_os_now_ms();
 	if (now - t->thin_ms > 2 * HZ_LANE_AGE_MS)
 		t->gone_bytes = 0;
-	if (!spread(free, live))
-		return;
-	if (came_back(t))
+	if (!spread(free, live) || came_back(t))
 		return;
 	hz_mag_shrink_all(h);
 	t->thin_ms = now;
 	t->low_live = t->high_live = live;
-	size_t pages = thin(h, WORTH, SIZE_MAX);
-	t->gone_bytes += pages << HZ_PAGE_SHIFT;
-	if (!pages) { /* nothing to give, or refused: as good as come back */
-		t->gone_bytes++;
-		t->high_live = SIZE_MAX;
-	}
+	t->gone_bytes += thin(h, hz_heap_live() > 1 ? WORTH / 2 : WORTH, SIZE_MAX) << HZ_PAGE_SHIFT;
 	hz_pressure_freed();
 }
 

@@ -119,7 +119,7 @@ static void small(void)
 	ok(whole, "what was kept is whole");
 	for (size_t i = keep; i < n; i++)
 		free(block[i]);
-	is_at_most((rss_bytes() - start) / 1024, (lane_is("scale") ? 12 : 5) * 1024,
+	is_at_most((rss_bytes() - start) / 1024, (lane_is("scale") ? 12 : 2) * 1024,
 		   "all freed: KiB resident above the start");
 }
 

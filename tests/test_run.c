@@ -6,12 +6,14 @@
  *   random   alloc (aligned, slab, large), free, resize, purge, rebuild: pages of
  *            live runs keep their word, a run that came clean reads as zero,
  *            the walk meets every page once
- *   scenes   best fit, stock, joining, joined runs, purge by age and by budget,
+ *   scenes   best fit, stock, joining, purge by age and by budget, records,
  *            refused and lying purges, growth, a full arena, rebuild in a child
  *
  * run.c itself checks bins, queue and counters after every change (hz_run_check).
  */
 #include "whitebox.h"
+
+#include "bins.h"
 
 enum { LIVE = 200 };
 
@@ -336,56 +338,73 @@ static void stock(long arg)
 	give_all();
 }
 
-/* The first 1000 pages: clean 100, dirty 200, clean 700. */
-static uint32_t three_kinds(void)
-{
-	struct hz_run *a = take(100, 1, false, 0)->r, *b = take(200, 1, false, 0)->r,
-		      *c = take(700, 1, false, 0)->r;
-	uint32_t first = hz_run_first(a);
-	NEED(hz_run_first(b) == first + 100 && hz_run_first(c) == first + 300);
-	hz_run_free(a, SIZE_MAX);
-	hz_run_free(c, SIZE_MAX);
-	hz_run_purge(0, 0);
-	hz_run_free(b, SIZE_MAX);
-	nlive = 0;
-	everything();
-	NEED(hz_run_counts.dirty_pages == 200);
-	return first;
-}
-
-static void joined(long arg)
+static void longest(long arg)
 {
 	(void)arg;
-	start(32 * MIB);
-	give(take(1000, 1, false, 0));
-	give_all();
-	size_t grown = hz_run_counts.grown;
-	/* With what is behind it. */
-	uint32_t first = three_kinds();
-	struct live *l = take(280, 1, false, 0);
-	NEED(l->first == first + 100 && !l->r->zero && hz_run_counts.dirty_pages == 620);
-	give_all();
-	/* Too short to be pieced together; then with what is before it. */
-	three_kinds();
-	l = take(255, 1, false, 0);
-	NEED(l->first == first + 300 && l->r->zero);
-	l = take(280, 1, false, 0);
-	NEED(l->first == first && !l->r->zero && hz_run_counts.dirty_pages == 20);
-	everything();
-	give_all();
-	/* With both. */
-	three_kinds();
-	l = take(950, 1, false, 0);
-	NEED(l->first == first && !l->r->zero);
-	everything();
-	give_all();
-	/* Aligned: what is left in front keeps its kind. */
-	three_kinds();
-	l = take(300, 64, false, 0);
-	NEED(!l->r->zero);
-	everything();
-	give_all();
-	NEED(hz_run_counts.grown == grown);
+	static const uint32_t pages[] = { 20, 9000, 80, 100 };
+	struct hz_run *r[COUNT_OF(pages)];
+	start(64 * MIB);
+	for (size_t i = 0; i < COUNT_OF(pages); i++) {
+		r[i] = take(pages[i], 1, false, 0)->r;
+		take(1, 1, false, 0);
+	}
+	for (uint32_t i = 0; i < COUNT_OF(pages); i++) {
+		hz_run_counts.now_ms = 2000 + 100 * i;
+		hz_run_free(r[i], SIZE_MAX);
+	}
+	/* A stretch of the longest; what is left of it is as old as before. */
+	NEED(hz_run_purge(9000, 0) == 4096 && hz_run_counts.dirty_pages == 9200 - 4096);
+	NEED(r[0]->state == HZ_RUN_DIRTY && hz_bins.oldest == r[0] && hz_bins.newest == r[3]);
+	NEED(hz_bins.oldest->newer->freed_ms == 2100);
+	NEED(hz_run_purge(200, 0) == 9000 - 4096 && hz_run_purge(199, 0) == 100);
+	NEED(r[3]->state == HZ_RUN_CLEAN && hz_run_counts.dirty_pages == 100);
+	/* One that was refused is not in the way. */
+	hz_os_fault.lie = true;
+	NEED(hz_run_purge(99, 0) == 0);
+	hz_os_fault.lie = false;
+	hz_run_check();
+	NEED(hz_run_purge(0, 0) == 0 && hz_run_counts.dirty_pages == 100);
+	struct live *l = take(10, 1, false, 0);
+	give(l);
+	NEED(hz_run_purge(70, 0) == 20 && hz_run_counts.dirty_pages == 80);
+}
+
+enum { MANY = 10000 };
+
+/* Records that are not in the kernel's hands. */
+static size_t records_kept(const struct hz_arena *a, size_t n)
+{
+	const struct hz_run *first = (struct hz_run *)(a->base + HZ_META_FIRST_BYTES);
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++)
+		kept += first[i].number != 0;
+	return kept;
+}
+
+static void records(long lie)
+{
+	static struct hz_run *r[MANY];
+	start(256 * MIB);
+	for (int again = 0; again < 3; again++) {
+		for (size_t i = 0; i < MANY; i++)
+			NEED(r[i] = hz_run_alloc(1, 1, HZ_RUN_LARGE));
+		struct hz_arena *a = hz_run_arena(r[0]);
+		size_t n = (size_t)(a->runs_next - a->base - HZ_META_FIRST_BYTES) / sizeof(*r[0]);
+		NEED(n >= MANY && n < MANY + 64 && records_kept(a, n) == n);
+		/* Every other one: as many records as before, and more for what is between. */
+		for (size_t i = 0; i < MANY; i += 2)
+			hz_run_free(r[i], SIZE_MAX);
+		if (!lie)
+			hz_run_purge(0, 0);
+		NEED(records_kept(a, n) == n);
+		hz_os_fault.lie = lie;
+		for (size_t i = 1; i < MANY; i += 2)
+			hz_run_free(r[i], SIZE_MAX);
+		hz_run_purge(0, 0);
+		hz_os_fault.lie = false;
+		everything();
+		NEED(records_kept(a, n) < 200); /* used ones, and their neighbours */
+	}
 }
 
 static void purge(long arg)
@@ -406,7 +425,7 @@ static void purge(long arg)
 	NEED(hz_run_purge(SIZE_MAX, 2001) == 10 && r[0]->state == HZ_RUN_CLEAN);
 	NEED(hz_run_purge(SIZE_MAX, 2201) == 20 && hz_run_counts.dirty_pages == 10);
 	NEED(r[3]->state == HZ_RUN_DIRTY && r[2]->state == HZ_RUN_CLEAN);
-	/* By budget, oldest first; the clock's wrap is no age. */
+	/* By budget; the clock's wrap is no age. */
 	NEED(hz_run_purge(10, 0) == 0 && hz_run_purge(9, 0) == 10);
 	hz_run_counts.now_ms = (uint32_t)-5;
 	struct hz_run *wrap = hz_run_alloc(3, 1, HZ_RUN_LARGE);
@@ -570,8 +589,10 @@ int main(void)
 	scene(joining, 0, "neighbours join, in every order; untouched pages stay clean");
 	scene(stock, 0, "stock: whole, last in first out, bounded, cleared before growth");
 	scene(lists, 0, "a list of slabs is freed, each with its touched pages");
-	scene(joined, 0, "large runs are pieced together from dirty and clean");
 	scene(purge, 0, "purge by age, by budget, in stretches");
+	scene(longest, 0, "purge by budget: the longest first");
+	scene(records, 0, "pages of unused records go back, and are records again");
+	scene(records, 1, "and do so though the kernel only says that they went");
 	scene(refused_purge, 0, "a refused purge: dirty, not repeated until used");
 	scene(refused_purge, 1, "a lying purge: the same");
 	scene(resizing, 0, "resizing in place, by growth, not into neighbours");

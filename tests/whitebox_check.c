@@ -64,8 +64,10 @@ void hz_run_check(void)
 	}
 	for (uint32_t i = 0, n; i < hz_arenas_count; i++) {
 		n = hz_bins.spare[i];
-		for (struct hz_run *r = hz_bins.records[i]; r; r = r->next, n--)
-			hz_assert(r->state == HZ_RUN_UNUSED && !r->span && r->arena == i);
+		for (struct hz_run *prev = NULL, *r = hz_bins.records[i]; r;
+		     prev = r, r = r->next, n--)
+			hz_assert(r->state == HZ_RUN_UNUSED && !r->span && r->arena == i &&
+				  r->prev == prev);
 		hz_assert(n == 0);
 	}
 	/* Who the walk meets is in its list, and nobody else is. */
