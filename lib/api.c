@@ -179,12 +179,10 @@ static inline size_t usable_or_die(const void *p, const char *function)
 /* All that malloc_usable_size says, and the mark. */
 static inline void *cleared(void *p, uint32_t offset, size_t n)
 {
-	size_t m = n + HZ_LANE_MARK_BYTES;
-	if (likely(m <= HZ_FOUR_STEPS)) /* n is at hand before the offset, which is the size */
+	if (likely(offset <= HZ_FOUR_STEPS)) /* it is the size */
 		hz_zero_four(p, offset);
 	else
-		hz_zero_long(p, m <= HZ_CLASS_LINEAR_MAX ? hz_round_up(m, 16) :
-							   hz_class_at(offset)->bytes);
+		hz_zero_long(p, offset <= HZ_CLASS_LINEAR_MAX ? offset : hz_class_at(offset)->bytes);
 	return hz_waste_got(hz_mark_out(p, offset, n), n, n);
 }
 

@@ -114,7 +114,12 @@ void hz_thin_freed(struct hz_heap *h)
 	hz_mag_shrink_all(h);
 	t->thin_ms = now;
 	t->low_live = t->high_live = live;
-	t->gone_bytes += thin(h, hz_heap_live() > 1 ? WORTH / 2 : WORTH, SIZE_MAX) << HZ_PAGE_SHIFT;
+	uint64_t refused = hz_load(&hz_os_counts.refused);
+	size_t pages = thin(h, hz_heap_live() > 1 ? WORTH / 2 : WORTH, SIZE_MAX);
+	bool kept = !pages && hz_load(&hz_os_counts.refused) != refused; /* as good as come back */
+	t->gone_bytes += (pages << HZ_PAGE_SHIFT) + kept;
+	if (kept)
+		t->high_live = SIZE_MAX;
 	hz_pressure_freed();
 }
 

@@ -49,7 +49,7 @@ enum {
 	OBJECTS_PER_LOCK = 32,
 };
 
-/* Measured, and what another compiler may do: malloc 13, calloc 51 with gcc and 54
+/* Measured, and what another compiler may do: malloc 13, calloc 49 with gcc and 54
  * with clang; lean's hand-over 105 to 113; secure malloc 30, free 45, 59, 112, 124, 90, 359. */
 static const struct limits {
 	const char *lane;

@@ -66,4 +66,30 @@ ok $? "no thread, no signal handler"
 unused=$(calls "$HZ_SO" no-malloc)
 le $((unused - inert)) 0 "system calls of ours in a program without a malloc"
 
+# Memory that cannot be given back, as where it is locked: blocks of all sizes, freed in any
+# order, many times.
+cat >"$work/refused.c" <<'END'
+#include <stdlib.h>
+
+enum { N = 50000, ROUNDS = 20, STEP = 12289 };
+
+int main(void)
+{
+	static void *block[N];
+	for (size_t round = 0; round < ROUNDS; round++) {
+		for (size_t i = 0; i < N; i++)
+			block[i] = malloc(16 + i * 7919 % 497);
+		for (size_t i = 0; i < N; i++)
+			free(block[i * STEP % N]);
+	}
+}
+END
+$CC -O1 -fno-builtin -o "$work/refused" "$work/refused.c"
+strace -E LD_PRELOAD="$HZ_SO" -o "$work/trace" -e trace=madvise \
+	-e inject=madvise:error=EINVAL:when=2+ "$work/refused"
+ok $? "a program whose memory the kernel does not take back runs"
+refused=$(grep -c 'DONTNEED.*INJECTED' "$work/trace")
+le "$refused" 600 "times it is asked to, in 20 rounds of 12 MiB"
+le 1 "$refused" "but asked it is"
+
 done_testing
