@@ -100,18 +100,20 @@ void hz_bins_records_purge(struct hz_arena *a)
 	*seen = (uint32_t)hz_min(*seen, *spare);
 	if (*spare - *seen < MUCH_SPARE || *spare < hz_run_counts.used_pages)
 		return;
-	char *first = a->base + HZ_META_FIRST_BYTES;
-	for (char *p = first; p + page <= a->runs_next; p += page) {
+	char *first = a->base + HZ_META_FIRST_BYTES, *from = first; /* of those that go */
+	for (char *p = first; p <= a->runs_next; p += page) {
 		struct hz_run *r = (struct hz_run *)p;
 		size_t i = 0;
-		while (i < n && r[i].state == HZ_RUN_UNUSED && r[i].number)
+		while (p + page <= a->runs_next && i < n && r[i].state == HZ_RUN_UNUSED && r[i].number)
 			i++;
-		if (i < n)
+		if (i == n) {
+			while (i--)
+				record_unlink(&r[i]);
 			continue;
-		while (i--)
-			record_unlink(&r[i]);
-		if (!hz_os_purge(p, page))
-			hz_zero(p, page);
+		}
+		if (p > from && !hz_os_purge(from, (size_t)(p - from)))
+			hz_zero(from, (size_t)(p - from));
+		from = p + page;
 	}
 	*seen = *spare;
 	hz_bins.hollow[a->number] = first;
