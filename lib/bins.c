@@ -96,7 +96,7 @@ void hz_bins_record_drop(struct hz_run *r)
 void hz_bins_records_purge(struct hz_arena *a)
 {
 	size_t page = hz_os_page_bytes(), n = page / sizeof(struct hz_run);
-	uint32_t *spare = &hz_bins.spare[a->number], *seen = &hz_bins.seen[a->number];
+	uint32_t *spare = &hz_bins.spare[a->number], *seen = &hz_bins.seen[a->number], all = *spare;
 	*seen = (uint32_t)hz_min(*seen, *spare);
 	if (*spare - *seen < MUCH_SPARE || *spare < hz_run_counts.used_pages)
 		return;
@@ -116,7 +116,8 @@ void hz_bins_records_purge(struct hz_arena *a)
 		from = p + page;
 	}
 	*seen = *spare;
-	hz_bins.hollow[a->number] = first;
+	if (*spare != all)
+		hz_bins.hollow[a->number] = first;
 }
 
 /* Bins and queue. */

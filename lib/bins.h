@@ -70,8 +70,8 @@ static inline void hz_run_name_ends(struct hz_run *r)
 bool hz_bins_ready(struct hz_arena *a);
 struct hz_run *hz_bins_record_new(struct hz_arena *a);
 void hz_bins_record_drop(struct hz_run *r);
-/* Pages of unused records alone go back to the kernel, when those are very many; it works
- * under the lock, once for tens of megabytes freed. */
+/* Pages of unused records alone go back to the kernel, when those are very many; it takes
+ * them under the lock, a call a stretch, once for 8 MiB of slabs freed at most. */
 void hz_bins_records_purge(struct hz_arena *a);
 
 static inline bool hz_bins_is_free(const struct hz_run *r)

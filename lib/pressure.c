@@ -15,7 +15,7 @@
  * The first two such returns cost page faults, the last one costs what the
  * exit of the process would.
  *
- * Invariants: nothing here holds a lock while the kernel works; a purge that
+ * Invariants: no lock is held while the kernel takes a run's pages; a purge that
  * is refused is not repeated.  It refuses to run in hit paths.
  */
 #include "pressure.h"
