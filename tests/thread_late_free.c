@@ -6,7 +6,14 @@
  *   next thread asks for other sizes
  *
  * 30 generations fit into the memory of the first two, whether main frees, or
- * a thread that itself ends, or both in turns.
+ * a thread that itself ends, or both in turns. The array of pointers is not
+ * counted: its pages are there before the first generation.
+ *
+ * The limit of 140 %: the first two are 64 and 1024 bytes, which fit to the
+ * page (24 MiB live, 25 held); later ones are 300, 5000 and 60000, and what
+ * one class still keeps dirty when the next one grows is there twice: 100 to
+ * 131 % were seen in 40 runs. What is not reused at all would be 100 % more
+ * with each generation.
  */
 #include "probe.h"
 
@@ -43,7 +50,7 @@ static void *give_back_half(void *unused)
 	return NULL;
 }
 
-static void check(const char *who, int in_thread, int in_turns)
+static void check(const char *who, int in_thread, int in_turns, long before)
 {
 	static const size_t sizes[] = { 64, 1024, 300, 8192, 32, 5000, 100, 60000 };
 	long first = 0, peak = 0;
@@ -51,7 +58,7 @@ static void check(const char *who, int in_thread, int in_turns)
 		size_t n = sizes[g % COUNT_OF(sizes)];
 		long rss;
 		pthread_join(start_thread(allocate, (void *)n), NULL);
-		rss = rss_exact_bytes();
+		rss = rss_exact_bytes() - before;
 		if (g < 2 && rss > first)
 			first = rss;
 		if (rss > peak)
@@ -70,10 +77,13 @@ static void check(const char *who, int in_thread, int in_turns)
 
 int main(void)
 {
+	long before;
 	watchdog(120);
-	check("main", 0, 0);
-	check("a thread that ends", 1, 0);
-	check("main and a thread", 0, 1);
-	check("two threads", 1, 1);
+	memset(block, 1, sizeof block);
+	before = rss_exact_bytes();
+	check("main", 0, 0, before);
+	check("a thread that ends", 1, 0, before);
+	check("main and a thread", 0, 1, before);
+	check("two threads", 1, 1, before);
 	return tap_done();
 }
