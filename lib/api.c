@@ -335,10 +335,7 @@ HZ_EXPORT void *HZ_API(memalign)(size_t align, size_t n)
 		errno = EINVAL;
 		return NULL;
 	}
-	size_t up = 1;
-	while (up < align)
-		up <<= 1;
-	return hz_aligned(up, n);
+	return hz_aligned(align < 2 ? 1 : (size_t)2 << (63 - __builtin_clzll(align - 1)), n);
 }
 
 HZ_EXPORT int HZ_API(posix_memalign)(void **out, size_t align, size_t n)

@@ -68,9 +68,7 @@ bool hz_bins_ready(struct hz_arena *a)
 
 static void record_unlink(struct hz_run *r)
 {
-	*(r->prev ? &r->prev->next : &hz_bins.records[r->arena]) = r->next;
-	if (r->next)
-		r->next->prev = r->prev;
+	hz_run_unlink(&hz_bins.records[r->arena], r);
 	hz_bins.spare[r->arena]--;
 }
 
@@ -85,11 +83,7 @@ void hz_bins_record_drop(struct hz_run *r)
 {
 	hz_store(&r->state, HZ_RUN_UNUSED);
 	hz_run_set_span(r, 0, 0);
-	r->prev = NULL;
-	r->next = hz_bins.records[r->arena];
-	if (r->next)
-		r->next->prev = r;
-	hz_bins.records[r->arena] = r;
+	hz_run_link(&hz_bins.records[r->arena], r);
 	hz_bins.spare[r->arena]++;
 }
 
@@ -126,12 +120,7 @@ void hz_bins_add(struct hz_run *r)
 {
 	enum hz_run_kind k = hz_kind_of(r);
 	unsigned b = hz_bin_of(hz_run_pages(r));
-	struct hz_run *head = hz_bins.of[k][b];
-	r->prev = NULL;
-	r->next = head;
-	if (head)
-		head->prev = r;
-	hz_bins.of[k][b] = r;
+	hz_run_link(&hz_bins.of[k][b], r);
 	hz_bins.full[k][b / 64] |= 1ULL << b % 64;
 	hz_bump(count_of(r->state), hz_run_pages(r));
 }
@@ -150,9 +139,7 @@ void hz_bins_unlink(struct hz_run *r)
 {
 	enum hz_run_kind k = hz_kind_of(r);
 	unsigned b = hz_bin_of(hz_run_pages(r));
-	*(r->prev ? &r->prev->next : &hz_bins.of[k][b]) = r->next;
-	if (r->next)
-		r->next->prev = r->prev;
+	hz_run_unlink(&hz_bins.of[k][b], r);
 	if (!hz_bins.of[k][b])
 		hz_bins.full[k][b / 64] &= ~(1ULL << b % 64);
 	hz_bump(count_of(r->state), -(size_t)hz_run_pages(r));
@@ -295,7 +282,7 @@ bool hz_bins_stock_break(size_t pages)
 {
 	for (size_t n = pages; n <= HZ_STOCK_RUN_PAGES; n++) {
 		struct hz_run *r;
-		if (hz_bins_stock_take(&r, n, 1))
+		if (hz_bins.count[n] && hz_bins_stock_take(&r, n, 1))
 			return hz_bins_put_back(r, HZ_RUN_DIRTY);
 	}
 	return hz_bins_stock_clear();
@@ -313,9 +300,10 @@ void hz_bins_stock_trim(bool all, bool aged)
 
 bool hz_bins_stock_clear(void)
 {
-	bool any = hz_run_counts.stock_pages;
+	if (!hz_run_counts.stock_pages)
+		return false;
 	hz_bins_stock_trim(true, false);
-	return any;
+	return true;
 }
 
 static struct hz_run *best_in(struct hz_run *r, size_t pages)

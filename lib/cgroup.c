@@ -17,7 +17,7 @@
  */
 #include "cgroup.h"
 
-#include "os.h"
+#include "report_os.h"
 
 enum {
 	/* Near: a 16th of the limit is left.  A service that may use 1 GiB has 64 MiB to

@@ -4,7 +4,8 @@
  *
  *   first malloc of a thread      idle heap, newest first, or a new record
  *   thread exit, second round     magazines -> slabs, heap IDLE with its slabs
- *   somebody lacks a slab         takes one of an idle heap: retag, no copy
+ *   somebody lacks a slab         takes one of an idle heap, or of a live one that has
+ *                                 much free: retag, no copy
  *   fork                          the child finds its mark page zeroed on its
  *                                 next slow path and sets the world right
  *
@@ -33,6 +34,14 @@
 #include "pressure.h"
 #include "probe.h"
 
+enum {
+	/* Free bytes in a live heap's slabs of which others get some.  With less, small heaps
+	 * share slabs for nothing, and what 64 sleepers hold is 11 MiB, not 3. */
+	ADOPT_BYTES = 512 << 10,
+	/* Heaps that one who lacks a slab looks at, of idle ones and of live ones. */
+	ADOPT_LOOKS = 16,
+};
+
 /* Bottom of every magazine that has no array yet. */
 static void *const no_block[1];
 #define NO_BLOCK ((void **)(uintptr_t)no_block) /* read only, whatever its type */
@@ -59,8 +68,7 @@ static struct {
 
 	struct hz_lock lock; /* the registry: */
 	struct hz_heap *all; /* append only, release */
-	struct hz_heap *idle; /* heaps without a thread */
-	uint32_t nidle; /* lock, read by anyone */
+	struct hz_heap *idle; /* heaps without a thread; lock, read by anyone */
 	uint32_t live; /* lock, read by anyone */
 	uint32_t number; /* last one given */
 	struct hz_heap *shared; /* release */
@@ -203,10 +211,8 @@ static struct hz_heap *idle_pop(void)
 {
 	hz_lock(&heaps.lock);
 	struct hz_heap *h = heaps.idle;
-	if (h) {
-		heaps.idle = h->next_idle;
-		hz_bump(&heaps.nidle, -1u);
-	}
+	if (h)
+		hz_store(&heaps.idle, h->next_idle);
 	hz_bump(&heaps.live, 1);
 	hz_unlock(&heaps.lock);
 	return h;
@@ -215,9 +221,8 @@ static struct hz_heap *idle_pop(void)
 static void idle_push(struct hz_heap *h)
 {
 	hz_lock(&heaps.lock);
-	h->next_idle = heaps.idle;
-	heaps.idle = h;
-	hz_bump(&heaps.nidle, 1);
+	hz_store(&h->next_idle, heaps.idle);
+	hz_store(&heaps.idle, h);
 	hz_bump(&heaps.live, -1u);
 	hz_unlock(&heaps.lock);
 	if (unlikely(hz_option.purger && !hz_load(&heaps.live)))
@@ -340,33 +345,58 @@ size_t hz_heap_drain_all(void)
 	return n;
 }
 
-struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c,
-			     struct hz_heap *late[HZ_ADOPT_LOOKS + 1], size_t *nfree)
+/* Moves a slab of class c from heap o's shelf to h's: of an idle heap the fullest, of a
+ * live one one of which half is free, and there. */
+static bool adopt_from(struct hz_heap *h, struct hz_heap *o, unsigned c)
 {
 	struct hz_run *s = NULL;
-	int n = 0;
-	late[0] = NULL;
-	if (likely(!hz_load(&heaps.nidle)) || !hz_trylock(&heaps.lock))
-		return NULL;
-	struct hz_heap *idle = heaps.idle;
-	for (int i = 0; idle && !s && i < HZ_ADOPT_LOOKS; i++, idle = idle->next_idle) {
-		if (!hz_trylock(&idle->lock))
-			continue;
-		s = idle->state == HZ_HEAP_IDLE ? hz_shelf_first(&idle->shelf[c]) : NULL;
-		if (s) {
-			hz_shelf_remove(&idle->shelf[c], s);
-			*nfree = s->nfree;
-			hz_mag_count(idle, -((size_t)hz_run_pages(s) << HZ_PAGE_SHIFT),
-				     -(*nfree * s->block_bytes));
-			hz_slab_retag(s, h->tag);
-			hz_bump(&h->counts.adopted, 1);
-		}
-		hz_unlock(&idle->lock);
-		late[n++] = idle;
+	size_t bytes = (size_t)hz_classes[c].pages << HZ_PAGE_SHIFT, free = 0;
+	if (!hz_trylock(&o->lock))
+		return false;
+	if (o->state == HZ_HEAP_IDLE)
+		s = hz_shelf_first(&o->shelf[c]);
+	else if (o->state == HZ_HEAP_LIVE)
+		s = hz_shelf_sparse(&o->shelf[c]);
+	if (s && s->purged && o->state == HZ_HEAP_LIVE)
+		s = NULL;
+	if (s) {
+		hz_shelf_remove(&o->shelf[c], s);
+		free = (size_t)s->nfree * s->block_bytes;
+		hz_mag_count(o, -bytes, -free);
+		hz_slab_retag(s, h->tag);
 	}
-	late[n] = NULL;
-	hz_unlock(&heaps.lock);
-	return s;
+	hz_mag_unlock(o);
+	if (!s)
+		return false;
+	hz_lock(&h->lock);
+	hz_mag_count(h, bytes, free);
+	/* It was in no lock's care for a moment: who freed its last block into h
+	 * meanwhile has closed it, or it was adopted again. */
+	if (likely(hz_load(&s->state) == HZ_RUN_SLAB && hz_load(&s->owner) == h->tag))
+		hz_shelf_place(&h->shelf[c], s);
+	hz_unlock(&h->lock);
+	hz_bump(&h->counts.adopted, 1);
+	return true;
+}
+
+/* Both lists are walked without their lock: heaps are never freed, and what one is its
+ * own lock tells. */
+bool hz_heap_adopt(struct hz_heap *h, unsigned c)
+{
+	struct hz_heap *o = hz_load(&heaps.idle);
+	for (int i = 0; o && i < ADOPT_LOOKS; i++, o = hz_load(&o->next_idle))
+		if (o != h && adopt_from(h, o, c))
+			return true;
+	o = h;
+	for (int i = 0; i < ADOPT_LOOKS; i++) {
+		o = o->next ? o->next : hz_heap_first();
+		if (o == h)
+			break;
+		if (hz_load(&o->thin.free_bytes) > ADOPT_BYTES && hz_shelf_sparse(&o->shelf[c]) &&
+		    adopt_from(h, o, c))
+			return true;
+	}
+	return false;
 }
 
 void hz_heap_aged(struct hz_heap *own, uint32_t now_ms)
@@ -451,7 +481,6 @@ static void orphan(struct hz_heap *h)
 	}
 	h->next_idle = heaps.idle;
 	heaps.idle = h;
-	heaps.nidle++;
 }
 
 /* A new thread of the child recovered it; which of the LOST heaps is its own only
@@ -499,7 +528,6 @@ static void recover(void)
 		hz_unlock(&hz_arena_lock);
 	}
 	heaps.idle = NULL;
-	heaps.nidle = 0;
 	for (struct hz_heap *h = heaps.all; h; h = h->next) {
 		repair(h);
 		if (h == hz_tls.heap)

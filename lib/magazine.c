@@ -276,9 +276,9 @@ size_t hz_mag_put(struct hz_heap *h, void **blocks, size_t n)
 		if (((uintptr_t)p ^ seen) >> HZ_PAGE_SHIFT) {
 			uint32_t tag;
 			s = hz_run_tagged(p, &tag);
-			if (unlikely((tag ^ h->tag) >= HZ_TAG_OWNER_ONE)) {
-				if (tag < HZ_TAG_OWNER_ONE)
-					hz_die("free", p, HZ_WHY_FREE_PAGE);
+			if (tag < HZ_TAG_OWNER_ONE)
+				hz_die("free", p, HZ_WHY_FREE_PAGE);
+			if (unlikely(hz_load_acquire(&s->owner) != h->tag)) {
 				blocks[strays++] = p;
 				seen = 0;
 				continue;
@@ -336,6 +336,9 @@ static void flush(struct hz_heap *h, unsigned c, size_t n)
 		h->array[c][done + i] = h->array[c][i];
 	for (drop_bottom(h, c, done); strays; strays -= some) {
 		whole(h, c);
+		/* A flush of this magazine in between took some of them along. */
+		size_t held = (size_t)(h->tls->mag[c].top - h->array[c]);
+		strays = hz_min(strays, held);
 		some = hz_min(strays, STRAYS);
 		for (size_t i = 0; i < some; i++)
 			out[i] = h->array[c][1 + i];
@@ -370,47 +373,48 @@ void hz_mag_flush_all(struct hz_heap *h)
 	hz_pressure_freed();
 }
 
-/* Fills class c's empty magazine from own, idle and new slabs.  Nothing in
- * between may give blocks away: that could come back to this magazine. */
-static void fill(struct hz_heap *h, unsigned c, size_t want, struct hz_heap **late)
+/* Class c's empty magazine got n blocks; whether any. */
+static bool filled(struct hz_heap *h, unsigned c, size_t n)
 {
-	void **a = h->array[c];
+	h->tls->mag[c].top = h->array[c] + n;
+	hz_bump(&h->counts.taken, n);
+	return n;
+}
+
+/* Fills it from the heap's slabs. */
+static bool fill(struct hz_heap *h, unsigned c, size_t want)
+{
+	void **out = h->array[c] + 1;
 	size_t got = 0;
 	if (hz_classes[c].blocks == 1) { /* on no shelf: nothing for the heap's lock */
-		got = hz_slab_open_whole(h->tag, c, a + 1, want);
+		got = hz_slab_open_whole(h->tag, c, out, want);
 		hz_bump(&h->counts.opened, got);
-		goto out;
+		return filled(h, c, got);
 	}
 	hz_lock(&h->lock);
 	for (int i = 0; i < SLABS_PER_REFILL && got < want; i++) {
 		struct hz_run *s = hz_shelf_first(&h->shelf[c]);
 		if (!s)
 			break;
-		got += take(h, s, a + 1 + got, want - got);
+		got += take(h, s, out + got, want - got);
 	}
 	hz_unlock(&h->lock);
 	hz_bump(&h->counts.refills_slabs, got != 0);
-	if (!got) {
-		size_t nfree = 0;
-		struct hz_run *s = hz_heap_adopt(h, c, late, &nfree);
-		if (!s) {
-			s = hz_slab_open(h->tag, c);
-			if (!s)
-				return;
-			hz_bump(&h->counts.opened, 1);
-		}
-		hz_lock(&h->lock);
-		hz_mag_count(h, (size_t)hz_classes[c].pages << HZ_PAGE_SHIFT,
-			     nfree * hz_classes[c].bytes);
-		/* Adopted, it was in no lock's care for a moment: who freed its last
-		 * block into h meanwhile has closed it. */
-		if (likely(hz_load(&s->state) == HZ_RUN_SLAB && hz_load(&s->owner) == h->tag))
-			got = take(h, s, a + 1, want);
-		hz_unlock(&h->lock);
-	}
-out:
-	h->tls->mag[c].top = a + got;
-	hz_bump(&h->counts.taken, got);
+	return filled(h, c, got);
+}
+
+/* Fills it from a new slab. */
+static void fill_new(struct hz_heap *h, unsigned c, size_t want)
+{
+	struct hz_run *s = hz_slab_open(h->tag, c);
+	if (!s)
+		return;
+	hz_bump(&h->counts.opened, 1);
+	hz_lock(&h->lock);
+	hz_mag_count(h, (size_t)hz_classes[c].pages << HZ_PAGE_SHIFT, 0);
+	want = take(h, s, h->array[c] + 1, want);
+	hz_unlock(&h->lock);
+	filled(h, c, want);
 }
 
 static void *pop(struct hz_mag *m)
@@ -475,16 +479,19 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 		if (h->rounds[c] * 2u + 1 <= ahead && may_grow(h, c))
 			resize(h, c, h->rounds[c] * 2u + 1);
 	}
-	struct hz_heap *late[HZ_ADOPT_LOOKS + 1];
-	late[0] = NULL;
-	fill(h, c, portion(h, c), late);
+	size_t want = portion(h, c);
+	if (!fill(h, c, want)) {
+		bool adopted = hz_heap_adopt(h, c);
+		whole(h, c);
+		/* What was given away meanwhile may have come back. */
+		if (adopted || *m->top)
+			return refill_live(h, c);
+		fill_new(h, c, want);
+	}
 	p = pop(m);
 	window(h, c);
 	if (HZ_LANE_CHECK)
 		hz_heap_check(h);
-	for (struct hz_heap **o = late; unlikely(*o); o++)
-		if (hz_load_seq(&(*o)->state) == HZ_HEAP_IDLE)
-			hz_mag_drain_for(*o);
 	return p;
 }
 

@@ -21,12 +21,9 @@ void hz_heap_tick(struct hz_heap *h);
 struct hz_heap *hz_heap_own(void);
 /* The heap that serves threads without one; NULL without memory. */
 struct hz_heap *hz_heap_shared(void);
-/* A slab of class c from an idle heap, with *nfree bits, already h's but on no shelf.  late are
- * the heaps that were locked for it, to be looked at once nothing is being
- * filled: at most HZ_ADOPT_LOOKS, then a NULL. */
-enum { HZ_ADOPT_LOOKS = 16 }; /* idle heaps are few or small */
-struct hz_run *hz_heap_adopt(struct hz_heap *h, unsigned c,
-			     struct hz_heap *late[HZ_ADOPT_LOOKS + 1], size_t *nfree);
+/* Moves a slab of class c from another heap's shelf to h's; false if none was found.
+ * May give blocks away. */
+bool hz_heap_adopt(struct hz_heap *h, unsigned c);
 
 /* Frees blocks into slabs of h, whose lock is held.  Blocks whose slab has
  * another owner by now are moved to the front; returns how many. */

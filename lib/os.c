@@ -310,18 +310,7 @@ void hz_lock_wait(struct hz_lock *lock, uint32_t me)
 
 /* For reports, and for options that ask the kernel for more: report_os.c. */
 
-const char *hz_os_exec_name(void)
-{
-	uintptr_t name = getauxval(AT_EXECFN);
-	return name ? (const char *)name : "";
-}
-
 long hz_os_ask(long nr, long a, long b, long c, long d)
 {
 	return call(nr, a, b, c, d, 0, 0);
-}
-
-bool hz_os_secure(void)
-{
-	return getauxval(AT_SECURE) != 0;
 }

@@ -59,25 +59,8 @@ uint64_t hz_os_now_ms(void);
 /* One write() of the whole text to a descriptor; errors are ignored. */
 void hz_os_write(int fd, const char *text, size_t n);
 int hz_os_pid(void);
-/* For options that ask for it: the first n - 1 bytes of a file, NUL-terminated, their
- * number or -1; a name of the calling thread; its signals, all but libc's own. */
-long hz_os_read_file(const char *path, char *text, size_t n);
-void hz_os_name_thread(const char *name);
-void hz_os_block_signals(uint64_t *was);
-void hz_os_set_signals(const uint64_t *mask);
 /* Whether this is its process's first thread, as the forking one is in a child. */
 bool hz_os_first_thread(void);
-/* Whether the kernel raised the process's privileges (AT_SECURE). */
-bool hz_os_secure(void);
-/* Which file a descriptor is open on, device and inode; false when closed. */
-bool hz_os_file_id(int fd, uint64_t id[2]);
-/* Opens a file for appending, made if missing, mode 0600; -1 when refused. */
-int hz_os_append(const char *path);
-void hz_os_close(int fd);
-/* The name that the program was executed by; asks the kernel nothing. */
-const char *hz_os_exec_name(void);
-/* Name of the program's file without its directory; "-" when unknown. */
-void hz_os_program(char *name, size_t n);
 /* A system call that changes nothing, by its number; an error is -4095..-1. */
 long hz_os_ask(long nr, long a, long b, long c, long d);
 /* Ends the process with SIGABRT as abort() does, handler and all. */

@@ -27,6 +27,7 @@
 
 #include "heap.h"
 #include "pressure.h"
+#include "report_os.h"
 
 enum {
 	/* Address space; two pages of it are touched.  Enough for exit's handlers. */

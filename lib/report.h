@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "base.h"
+#include "slab.h"
 
 struct hz_text {
 	void (*sink)(struct hz_text *t, size_t n); /* takes the first n bytes */
@@ -30,6 +30,9 @@ int hz_report_pagemap(void);
 /* Which of `pages` pages at p are resident, one byte each of the kernel's (bit
  * 0); false when unknown. */
 bool hz_report_resident(int pagemap, const void *p, size_t pages, unsigned char *resident);
+
+/* Whether p starts a block that is not free in the slab (report_crash.c). */
+enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p);
 
 void hz_text_word(struct hz_text *t, const char *word);
 void hz_text_number(struct hz_text *t, uint64_t n, unsigned width);

@@ -13,8 +13,10 @@
  */
 #include "error.h"
 
+#include <sys/auxv.h>
+
 #include "mark.h"
-#include "slab.h"
+#include "report.h"
 
 struct line {
 	char text[256];
@@ -35,6 +37,14 @@ static void append_number(struct line *l, uintptr_t v, unsigned base)
 		*--at = "0123456789abcdef"[v % base];
 	while (v /= base);
 	append(l, at);
+}
+
+enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p)
+{
+	unsigned i = hz_slab_number(s, p);
+	if (i == HZ_SLAB_NO_BLOCK)
+		return HZ_PUT_INTERIOR;
+	return s->bits[i / 64] >> i % 64 & 1 ? HZ_PUT_DOUBLE : HZ_PUT_OK;
 }
 
 static const char *state_in(const struct hz_run *s, const void *p)
@@ -82,7 +92,8 @@ static void append_state(struct line *l, const void *p)
 _Noreturn HZ_COLD void hz_die(const char *function, const void *p, const char *reason)
 {
 	struct line l = { .used = 0 };
-	const char *file = hz_os_exec_name(), *name = file;
+	uintptr_t at = getauxval(AT_EXECFN); /* the name it was executed by */
+	const char *file = at ? (const char *)at : "", *name = file;
 	for (; *file; file++)
 		if (*file == '/')
 			name = file + 1;

@@ -10,7 +10,7 @@
  * written.  Who may call: reports, observers, cgroup.c and purger.c.  It refuses to
  * be needed by a program that asked for none of them.
  */
-#include "os.h"
+#include "report_os.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -18,7 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
-#include "os.h"
+#include "report_os.h"
 
 /* Spelt out, because headers are older than kernels. */
 struct page_region {

@@ -24,6 +24,7 @@
 
 #include "large.h"
 #include "observe_held.h"
+#include "report_os.h"
 
 enum kind { LIVE, FREE, CACHED, REMOTE, KINDS };
 

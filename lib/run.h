@@ -123,6 +123,25 @@ static inline struct hz_run *hz_run_of(const void *p)
 	return page && hz_load(&page->run) ? hz_run_at(page, p) : NULL;
 }
 
+/* Lists of runs, by next and prev. */
+static inline void hz_run_link(struct hz_run **list, struct hz_run *r)
+{
+	r->prev = NULL;
+	r->next = *list;
+	if (r->next)
+		r->next->prev = r;
+	hz_store(list, r);
+}
+static inline void hz_run_unlink(struct hz_run **list, struct hz_run *r)
+{
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		hz_store(list, r->next);
+	if (r->next)
+		r->next->prev = r->prev;
+}
+
 /* A run of exactly `pages` pages at a multiple of `align` pages (a power of
  * two), with every page's entry (slab) or the first and last one's (large)
  * naming it; large with its state set, a slab still BUSY.  Dirty pages are taken before clean ones,

@@ -109,10 +109,10 @@ static void tag_pages(const struct hz_run *s, uint32_t tag)
 
 void hz_slab_retag(struct hz_run *s, uint32_t owner)
 {
-	/* Released to hz_mag_put, each tag after the owner: who frees into an adopted
-	 * slab holds another lock than the one its bits were written under. */
-	hz_store_release(&s->owner, owner);
 	tag_pages(s, owner | hz_offset_of_class(s->class_no));
+	/* Released to hz_mag_put, and last: who frees into an adopted slab holds another
+	 * lock than the one its bits and tags are written under. */
+	hz_store_release(&s->owner, owner);
 }
 
 void hz_slab_close(struct hz_run *list)
@@ -205,33 +205,13 @@ size_t hz_slab_purge(struct hz_run *s, size_t least)
 	return done;
 }
 
-enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p)
-{
-	unsigned i = hz_slab_number(s, p);
-	if (i == HZ_SLAB_NO_BLOCK)
-		return HZ_PUT_INTERIOR;
-	return s->bits[i / 64] >> i % 64 & 1 ? HZ_PUT_DOUBLE : HZ_PUT_OK;
-}
-
 void hz_shelf_move(struct hz_shelf *shelf, struct hz_run *s, uint8_t list)
 {
-	if (s->shelf != HZ_SHELF_NONE) {
-		if (s->prev)
-			s->prev->next = s->next;
-		else
-			shelf->list[s->shelf] = s->next;
-		if (s->next)
-			s->next->prev = s->prev;
-	}
+	if (s->shelf != HZ_SHELF_NONE)
+		hz_run_unlink(&shelf->list[s->shelf], s);
 	s->shelf = list;
-	if (list == HZ_SHELF_NONE)
-		return;
-	struct hz_run *head = shelf->list[list];
-	s->prev = NULL;
-	s->next = head;
-	if (head)
-		head->prev = s;
-	shelf->list[list] = s;
+	if (list != HZ_SHELF_NONE)
+		hz_run_link(&shelf->list[list], s);
 }
 
 bool hz_slab_repair(struct hz_run *s)

@@ -81,9 +81,6 @@ static inline enum hz_slab_put hz_slab_put(struct hz_run *s, const void *p)
 	return HZ_PUT_OK;
 }
 
-/* Whether p starts a block that is not free in the slab. */
-enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p);
-
 /* Blocks the slab can give. */
 static inline unsigned hz_slab_spare(const struct hz_run *s)
 {
@@ -127,6 +124,13 @@ static inline struct hz_run *hz_shelf_first(const struct hz_shelf *shelf)
 		if (shelf->list[i])
 			return shelf->list[i];
 	return NULL;
+}
+
+/* One of which half is free, or NULL; any thread. */
+static inline struct hz_run *hz_shelf_sparse(const struct hz_shelf *shelf)
+{
+	struct hz_run *s = hz_load(&shelf->list[HZ_SHELF_LISTS - 1]);
+	return s ? s : hz_load(&shelf->list[HZ_SHELF_LISTS - 2]);
 }
 
 /* In a child whose parent was inside this slab: counter, tags and shelf mark are

@@ -18,7 +18,7 @@ slab
 remote
 heap magazine handover thin
 large
-report report_crash report_os report_pages report_rss observe root
+report report_crash report_pages report_rss observe root
 api cxx info deepbind
 END
 cat >"$work/beside" <<'END'
@@ -29,6 +29,7 @@ option 1
 pressure 4 7
 probe 1
 purger 1 7
+report_os 1
 waste 3
 END
 

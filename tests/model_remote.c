@@ -12,7 +12,8 @@
  *           all, put, unlock, give strays again, look again
  *   exit    drain, flush, hand over, until nothing is left; lock, IDLE,
  *           unlock; then `sent` for itself; onto the idle list
- *   adopt   try an idle heap's lock: retag, change owner, unlock, look again
+ *   adopt   try the lock of an idle heap, or of a live one: retag, page by page,
+ *           change owner, unlock, look again
  *   start   off the idle list, lock, LIVE
  *   direct  a thread without a heap: lock the owner, look, put, unlock, look
  *           again
@@ -40,7 +41,8 @@ enum breach {
 	EXIT_ONE_FLUSH,     /* ... flushes once, though strays may have come back */
 	FLUSH_NO_OWNER,     /* flush believes the tag and not the slab's owner */
 	DRAIN_NO_OWNER,     /* draining for another believes the inbox */
-	ADOPT_NO_LOCK,      /* a slab is adopted without the idle heap's lock */
+	ADOPT_NO_LOCK,      /* a slab is adopted without its heap's lock */
+	OWNER_BEFORE_TAGS,  /* the adopter changes the owner first and the tags then */
 	TAKE_BLINDLY,       /* who adopted a slab takes from it without a look */
 	TAKE_NO_XCHG,       /* the inbox is read and cleared in two steps */
 	BREACHES,
@@ -57,6 +59,7 @@ static const char *const breach_name[BREACHES] = {
 	"flush does not check the owner",
 	"drain does not check the owner",
 	"adoption without the lock",
+	"the owner changes before the tags",
 	"an adopted slab is not looked at again",
 	"inbox taken in two steps",
 };
@@ -81,6 +84,7 @@ enum place {
 	MALLOC_REFILL_LOCKED,
 	MALLOC_ADOPT,
 	ADOPT_TAG,
+	ADOPT_SECOND_TAG,
 	ADOPT_OWNER,
 	ADOPT_UNLOCK,
 	EXIT_TAKE,
@@ -119,7 +123,8 @@ struct state {
 	uint8_t idle[HEAPS];   /* state IDLE */
 	uint8_t listed[HEAPS]; /* on the idle list */
 	uint8_t bits[SLABS];   /* free bits, as blocks */
-	uint8_t owner[SLABS], tag[SLABS];
+	uint8_t owner[SLABS];
+	uint8_t tag[BLOCKS]; /* of the page each lies on */
 	uint8_t known_empty[SLABS]; /* found empty when the last bit was set */
 	uint8_t program;            /* blocks the program holds */
 };
@@ -166,6 +171,10 @@ static void set_bit(struct state *s, unsigned me, unsigned block)
 		violated("a free bit set again");
 	s->bits[slab] |= (uint8_t)(1u << block);
 	s->known_empty[slab] = count(s->bits[slab]) == 2;
+	for (unsigned i = 0; s->known_empty[slab] && i < THREADS; i++)
+		if (s->t[i].place >= ADOPT_SECOND_TAG && s->t[i].place <= ADOPT_OWNER &&
+		    s->t[i].reg == slab)
+			violated("a slab is closed whose tags are being written");
 }
 
 /* Blocks of mask into slabs of heap h, whose lock is held; returns strays. */
@@ -188,7 +197,7 @@ static void sort(struct state *s, struct thread_state *t)
 {
 	for (unsigned mask = t->hands; mask; mask &= mask - 1) {
 		unsigned block = low(mask);
-		if (s->tag[slab_of(block)] == t->heap && count(s->magazine[t->heap]) < ROUNDS) {
+		if (s->tag[block] == t->heap && count(s->magazine[t->heap]) < ROUNDS) {
 			s->magazine[t->heap] |= (uint8_t)(1u << block);
 			t->hands &= (uint8_t) ~(1u << block);
 		}
@@ -257,7 +266,7 @@ static void begin_free(struct state *s, struct thread_state *t, unsigned block)
 {
 	t->hands = (uint8_t)(1u << block);
 	t->reg = (uint8_t)block;
-	t->with = s->tag[slab_of(block)];
+	t->with = s->tag[block];
 	t->place = FREE_ROUTE;
 }
 
@@ -410,7 +419,7 @@ static int step_sent(struct state *s, struct thread_state *t, unsigned me)
 	}
 }
 
-/* A slab of an idle heap with a free bit; the first there is. */
+/* A slab of a heap with a free bit; the first there is. */
 static unsigned adoptable(const struct state *s, unsigned h)
 {
 	for (unsigned slab = 0; slab < SLABS; slab++)
@@ -426,8 +435,9 @@ static int step_adopt(struct state *s, struct thread_state *t, unsigned me)
 	case MALLOC_ADOPT:
 		t->adopted = 1;
 		t->place = READY;
-		for (h = 0; h < HEAPS; h++) {
-			if (!s->listed[h] || s->lock[h] != NOBODY)
+		for (unsigned i = 0; i < 2 * HEAPS; i++) {
+			h = i % HEAPS; /* first those on the idle list, then any */
+			if (h == t->heap || s->lock[h] != NOBODY || (i < HEAPS && !s->listed[h]))
 				continue;
 			if (breach != ADOPT_NO_LOCK)
 				s->lock[h] = (uint8_t)me;
@@ -438,12 +448,18 @@ static int step_adopt(struct state *s, struct thread_state *t, unsigned me)
 		return DONE;
 	case ADOPT_TAG:
 		slab = adoptable(s, h);
-		if (slab == NONE || !s->idle[h]) {
+		if (slab == NONE) {
 			t->place = ADOPT_UNLOCK;
 			return DONE;
 		}
 		t->reg = (uint8_t)slab;
-		s->tag[slab] = t->heap;
+		s->tag[2 * slab] = t->heap;
+		if (breach == OWNER_BEFORE_TAGS)
+			s->owner[slab] = t->heap;
+		t->place = ADOPT_SECOND_TAG;
+		return DONE;
+	case ADOPT_SECOND_TAG:
+		s->tag[2 * t->reg + 1] = t->heap;
 		t->place = ADOPT_OWNER;
 		return DONE;
 	case ADOPT_OWNER:
@@ -647,7 +663,7 @@ static void check_end(const struct state *s)
 				violated("a thread ended with blocks in its outbox");
 		}
 	for (unsigned slab = 0; slab < SLABS; slab++) {
-		if (s->tag[slab] != s->owner[slab])
+		if (s->tag[2 * slab] != s->owner[slab] || s->tag[2 * slab + 1] != s->owner[slab])
 			violated("tag and owner differ");
 		if (!(used >> 2 * slab & 3) && !s->known_empty[slab])
 			violated("an empty slab is not recognised");
@@ -656,7 +672,7 @@ static void check_end(const struct state *s)
 
 /* ----------------------------------------------------------- explorer -- */
 
-enum { STATES_MAX = 6000000, TABLE = 1 << 24 };
+enum { STATES_MAX = 12000000, TABLE = 1 << 25 };
 
 static struct state *states; /* in order of discovery */
 static uint32_t *table;      /* hash -> index + 1 */
@@ -720,7 +736,7 @@ static void first_state(struct state *s)
 		if (scenario->heap[i] != NONE)
 			s->idle[scenario->heap[i]] = s->listed[scenario->heap[i]] = 0;
 	for (unsigned slab = 0; slab < SLABS; slab++) {
-		s->owner[slab] = s->tag[slab] = (uint8_t)slab;
+		s->owner[slab] = s->tag[2 * slab] = s->tag[2 * slab + 1] = (uint8_t)slab;
 		s->bits[slab] = scenario->bits & (uint8_t)(3u << 2 * slab);
 		s->known_empty[slab] = count(s->bits[slab]) == 2;
 	}
@@ -759,6 +775,8 @@ static const struct scenario scenarios[] = {
 	{ "without a heap, and adoption", { "xf", "mx", "ffx" }, { 0, 2, 1 }, 13, 2, 0 },
 	{ "everybody ends", { "fx", "fx", "fx" }, { 0, 1, 2 }, 15, 0, 0 },
 	{ "everybody allocates, frees and ends", { "mfx", "mfx", "mfx" }, { 0, 1, 2 }, 3, 12, 0 },
+	{ "adopted from one that goes on", { "ffmx", "mmfx", "ffx" }, { 0, 2, 1 }, 12, 2, 1 },
+	{ "adopted from each other", { "mfmx", "mfmx", "fx" }, { 0, 1, 2 }, 5, 10, 0 },
 	{ "full magazines of adopted blocks", { "fx", "mmffx", "ffx" }, { 0, 2, 1 }, 12, 3, 0 },
 };
 

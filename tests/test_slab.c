@@ -8,6 +8,7 @@
  *   shelves     a slab is on the list of its fill, the fullest gives first
  *   retag, repair, close
  */
+#include "report.h"
 #include "whitebox.h"
 
 enum where { NEVER, FREE, OUT };

@@ -11,6 +11,7 @@
  */
 #include "bins.h"
 #include "magazine.h"
+#include "report.h"
 
 /* What the walk meets, and what the lists hold. */
 
