@@ -62,7 +62,7 @@ static const struct figure {
 	F("refills", TOTAL, refills, NULL, "empty magazines that were filled, so far")
 	F("refills_inbox", TOTAL, refills_inbox, NULL, "of these with blocks that other threads freed")
 	F("refills_slabs", TOTAL, refills_slabs, NULL, "of these from partly used slabs of the heap")
-	F("adopted", TOTAL, adopted, NULL, "slabs taken from heaps without a thread, so far")
+	F("adopted", TOTAL, adopted, NULL, "slabs taken over from other heaps, so far")
 	F("slabs_opened", TOTAL, slabs_opened, NULL, "new slabs, so far")
 	F("drained_for", TOTAL, drained_for, NULL, "blocks put into slabs of sleeping or idle heaps by others")
 	F("runs_stock", TOTAL, runs_stock, NULL, "new slabs whose pages were a slab before, so far")

@@ -62,7 +62,7 @@ struct hz_report {
 	uint64_t cached_blocks; /* number of blocks in `cached` */
 	uint64_t threads; /* threads that have a heap */
 	uint64_t heaps; /* heaps, with and without a thread */
-	uint64_t adopted; /* slabs taken from heaps without a thread, so far */
+	uint64_t adopted; /* slabs taken over from other heaps, so far */
 	uint64_t handed_over; /* batches sent to other threads, so far */
 	uint64_t purged; /* bytes given back to the kernel, so far */
 	uint64_t system_calls; /* made by libhz for memory, so far */

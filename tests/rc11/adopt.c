@@ -63,8 +63,8 @@ static void *adopter(void *arg)
 {
 	if (!try_lock(0))
 		return arg;
-	atomic_store_explicit(&owner, 1, OWNER_STORE);
 	atomic_store_explicit(&tag, 1, memory_order_relaxed);
+	atomic_store_explicit(&owner, 1, OWNER_STORE);
 	unlock(0);
 	while (!try_lock(1))
 		;
