@@ -37,7 +37,7 @@
 enum {
 	/* Free bytes in a live heap's slabs of which others get some.  With less, small heaps
 	 * share slabs for nothing, and what 64 sleepers hold is 11 MiB, not 3. */
-	ADOPT_BYTES = 512 << 10,
+	ADOPT_BYTES = HZ_LANE_CHECK ? 4 << 10 : 512 << 10,
 	/* Heaps that one who lacks a slab looks at, of idle ones and of live ones. */
 	ADOPT_LOOKS = 16,
 };

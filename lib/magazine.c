@@ -58,7 +58,7 @@ enum {
 	/* To leave a window counts as so many slow paths: the clock is looked at soon. */
 	SLOW_PATHS = HZ_LANE_TICK_SLOW_PATHS / 4,
 	/* Blocks given to other owners between two unlocks. */
-	STRAYS = 32,
+	STRAYS = HZ_LANE_CHECK ? 2 : 32,
 };
 
 /* Largest 2^k - 1 not above n, at least 1. */

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # tsan.sh - no data races under threads that allocate, free, hand over and end: the library under
-# a prefix, so that the sanitizer keeps its own malloc, driven by tests/stress_threads.c.
+# a prefix, so that the sanitizer keeps its own malloc, driven by tests/stress_threads.c and
+# tests/thread_adopt.c.
 
 . "${srcdir:-$(dirname "$0")/..}/tests/lib.sh"
 
@@ -19,19 +20,23 @@ if [ "$tap_bad" -ne 0 ]; then
 	done_testing
 fi
 
-$CC -D_GNU_SOURCE -DHZ_TEST_PREFIX=hz_ -I"$abs_srcdir/tests" -I"$abs_srcdir/include" $flags -pthread \
-	-o "$work/stress" "$abs_srcdir/tests/stress_threads.c" "$work/build/.libs/libhz.so.0" \
-	>"$work/log" 2>&1
-ok $? "the stress program builds"
-note <"$work/log"
+for program in stress_threads thread_adopt; do
+	$CC -D_GNU_SOURCE -DHZ_TEST_PREFIX=hz_ -I"$abs_srcdir/tests" -I"$abs_srcdir/include" $flags \
+		-pthread -o "$work/$program" "$abs_srcdir/tests/$program.c" \
+		"$work/build/.libs/libhz.so.0" >"$work/log" 2>&1
+	ok $? "$program builds"
+	note <"$work/log"
+done
 
 # Alone, and beside the thread of HZ_PURGER and what HZ_PRESSURE asks the kernel.
 for options in '' 'HZ_PURGER=1 HZ_PRESSURE=cgroup,psi'; do
-	# shellcheck disable=SC2086  # a list of words
-	env $options TSAN_OPTIONS="exitcode=66" LD_LIBRARY_PATH="$work/build/.libs" \
-		"$work/stress" >"$work/log.one" 2>&1
-	ok $? "the stress program finds nothing wrong${options:+, $options}"
-	cat "$work/log.one" >>"$work/log"
+	for program in stress_threads thread_adopt; do
+		# shellcheck disable=SC2086  # a list of words
+		env $options TSAN_OPTIONS="exitcode=66" LD_LIBRARY_PATH="$work/build/.libs" \
+			"$work/$program" >"$work/log.one" 2>&1
+		ok $? "$program finds nothing wrong${options:+, $options}"
+		cat "$work/log.one" >>"$work/log"
+	done
 done
 ! grep -q -e 'WARNING: ThreadSanitizer' -e 'runtime error:' "$work/log"
 ok $? "no report of the sanitizer"
