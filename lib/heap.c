@@ -19,9 +19,8 @@
  * of the child does this, only the forking one can tell which heap is its own:
  * they are LOST, nobody's to touch, until it comes.
  *
- * Thread exit: a key's destructor, re-armed once so that other keys' blocks
- * still meet a live heap.  (__cxa_thread_atexit_impl takes the loader's lock:
- * a library constructor that waits for a thread which allocates would hang.)
+ * Thread exit: a key's destructor, re-armed once so that other keys' blocks still meet a
+ * live heap.  The key is made when a second thread comes: programs of one have all keys.
  *
  * Who may call: see heap.h.  It refuses to wait for another thread.
  */
@@ -60,8 +59,8 @@ __thread struct hz_tls hz_tls = {
 static struct {
 	struct hz_lock start_lock;
 	bool started; /* start lock; release */
-	bool usable; /* started but for the key; start lock */
-	bool has_key; /* start lock */
+	bool usable; /* started but for what may allocate; start lock */
+	bool has_key; /* start lock; release */
 	pthread_key_t key; /* of thread exit */
 	int pid; /* whose the mark is; where only a handler wipes it */
 	int first_pid; /* who started; with HZ_PURGER; start */
@@ -106,8 +105,6 @@ bool hz_heap_first_process(void)
 }
 
 /* Start. */
-
-static void thread_exit(void *arg);
 
 /* Of libc, which calls it in a forked child before anybody else is there.  Found
  * by name only when called: not a part of every program's start. */
@@ -155,7 +152,6 @@ bool hz_heap_start(void)
 			hz_lock_stalled = lock_stalled;
 			__register_atfork(NULL, NULL, wipe_mark, NULL);
 		}
-		heaps.has_key = pthread_key_create(&heaps.key, thread_exit) == 0;
 		hz_store_release(&heaps.started, true);
 		hz_mark_start();
 		hz_store_release(&hz_hot.small_limit, (size_t)HZ_MARK_SMALL + 1);
@@ -249,6 +245,19 @@ static void mags_reset(struct hz_heap *h)
 	}
 }
 
+static void thread_exit(void *arg);
+
+/* Has the end of the heap's thread noticed.  May allocate, for keys beyond the first 32. */
+static void watch(struct hz_heap *h)
+{
+	if (!heaps.has_key && hz_trylock(&heaps.start_lock)) {
+		if (!heaps.has_key && pthread_key_create(&heaps.key, thread_exit) == 0)
+			hz_store_release(&heaps.has_key, true);
+		hz_unlock(&heaps.start_lock);
+	}
+	h->watched = hz_load_acquire(&heaps.has_key) && pthread_setspecific(heaps.key, h) == 0;
+}
+
 static struct hz_heap *attach(void)
 {
 	hz_tls.state = HZ_THREAD_BUSY;
@@ -277,9 +286,9 @@ static struct hz_heap *attach(void)
 	hz_tls.heap = h;
 	hz_tls.owner = h->tag;
 	hz_tls.state = HZ_THREAD_LIVE;
-	/* May allocate, for keys beyond the first 32: we are ready for it. */
-	if (heaps.has_key)
-		pthread_setspecific(heaps.key, h);
+	h->watched = false;
+	if (hz_load(&heaps.live) > 1 || hz_load_acquire(&heaps.has_key))
+		watch(h);
 	return h;
 }
 
@@ -411,13 +420,14 @@ void hz_heap_aged(struct hz_heap *own, uint32_t now_ms)
 }
 
 /* What is due once in a while; the clock is looked at every so many slow paths, at
- * each while the heap shrinks, and another heap's inbox whose thread seems asleep is
- * drained. */
+ * each while the heap shrinks. */
 void hz_heap_tick(struct hz_heap *h)
 {
 	if (likely(++h->slow_paths < HZ_LANE_TICK_SLOW_PATHS && !hz_thin_shrinking(h)))
 		return;
 	h->slow_paths = 0;
+	if (unlikely(!h->watched && hz_load_acquire(&heaps.has_key)))
+		watch(h);
 	uint32_t now = hz_pressure_tick();
 	if (hz_pressure_look())
 		hz_pressure_relieve();

@@ -104,6 +104,7 @@ struct hz_heap {
 	uint32_t slow_paths; /* since the last look at the clock; thread */
 	uint32_t epoch_ms; /* last shrinking of magazines; thread */
 	uint32_t seen_drained; /* an outside tick's memory of drained */
+	bool watched; /* its thread's end will be noticed; thread */
 	struct hz_tls *tls; /* of its thread, NULL if none; lock */
 	struct hz_heap *next; /* all heaps, append only */
 	struct hz_heap *next_idle; /* idle list; registry lock */
