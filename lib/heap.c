@@ -20,7 +20,7 @@
  * they are LOST, nobody's to touch, until it comes.
  *
  * Thread exit: a key's destructor, re-armed once so that other keys' blocks still meet a
- * live heap.  The key is made when a second thread comes: programs of one have all keys.
+ * live heap.  The key is made when a second heap is: programs of one thread have all keys.
  *
  * Who may call: see heap.h.  It refuses to wait for another thread.
  */
@@ -287,7 +287,7 @@ static struct hz_heap *attach(void)
 	hz_tls.owner = h->tag;
 	hz_tls.state = HZ_THREAD_LIVE;
 	h->watched = false;
-	if (hz_load(&heaps.live) > 1 || hz_load_acquire(&heaps.has_key))
+	if (hz_load(&heaps.live) > 1 || heaps.has_key)
 		watch(h);
 	return h;
 }
