@@ -16,7 +16,7 @@
  * Threads: uninitialised -> live -> dying -> dead; a dead one is served from
  * a shared heap under its lock.  Heaps: LIVE with a thread, IDLE without; an
  * idle heap keeps its slabs, is taken whole by the next new thread, and gives
- * slabs to any thread that lacks one.
+ * slabs to any thread that lacks one, as a live one does that has much free.
  *
  * Invariants: magazines and outbox are written by their thread alone; shelves
  * and the bitmaps of a heap's slabs only under its lock; tags are hints, who

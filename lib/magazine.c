@@ -2,7 +2,7 @@
 /*
  * magazine.c - what happens when a magazine is empty, full, or not the place.
  *
- *   refill    own inbox -> own slabs, fullest first -> idle heaps' slabs
+ *   refill    own inbox -> own slabs, fullest first -> other heaps' slabs
  *             -> a new slab (dirty run, clean run, growth) -> pressure -> NULL
  *   overflow  a larger magazine while the thread's share allows, otherwise
  *             the older half goes back to the slabs
