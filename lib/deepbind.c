@@ -22,6 +22,8 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 static const char family[][20] = {
 	"malloc", "calloc", "realloc", "free", "cfree", "memalign", "aligned_alloc", "valloc",
@@ -139,11 +141,19 @@ static bool redirect(void)
 		for (uint32_t i = 0; (s = definition(libc, family[n], &i));)
 			if ((ours = address_in(&deep.ours, family[n])))
 				hz_store(&s->st_value, ours - libc->base);
-	hz_os_seal((void *)from, to - from);
+	uintptr_t page = hz_os_page_bytes();
+	from &= ~(page - 1);
+	hz_os_ask(SYS_mprotect, (long)from, (long)hz_round_up(to - from, page), PROT_READ, 0);
 	return true;
 }
 
-HZ_EXPORT void *dlopen(const char *path, int flags)
+/* Where a call goes on, in two registers. */
+struct way {
+	void *(*next)(const char *path, int flags);
+	long flags;
+};
+
+static HZ_NOINLINE struct way way_of(int flags)
 {
 	uintptr_t next = (uintptr_t)hz_load_acquire(&deep.next);
 	if (!next) {
@@ -157,9 +167,16 @@ HZ_EXPORT void *dlopen(const char *path, int flags)
 		state = redirect() ? DONE : AT_WORK;
 		hz_store_release(&deep.state, state);
 	}
-	if (state != DONE)
-		flags &= ~RTLD_DEEPBIND;
-	return ((__typeof(deep.next))next)(path, flags);
+	return (struct way){ (__typeof(deep.next))next,
+			     state == DONE ? flags : flags & ~RTLD_DEEPBIND };
+}
+
+/* Nothing here has an address: compilers make a jump of the call only then, and the
+ * loader takes who called for the program whose RUNPATH and $ORIGIN count. */
+HZ_EXPORT void *dlopen(const char *path, int flags)
+{
+	struct way way = way_of(flags);
+	return way.next(path, (int)way.flags);
 }
 
 /* The C library's own names of the same. */

@@ -480,13 +480,10 @@ static void orphan(struct hz_heap *h)
 		h->state = HZ_HEAP_IDLE;
 		h->tls = NULL;
 		h->mag_bytes = 0;
-		for (unsigned c = 0; c < HZ_CLASSES; c++) {
-			h->array[c] = NULL; /* blocks in it are given up */
-			h->floor[c] = 0;
-			h->rounds[c] = 0;
-		}
-		for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
-			h->box.slot[i] = (struct hz_slot){ 0 };
+		hz_zero(h->array, sizeof(h->array)); /* blocks in them are given up */
+		hz_zero(h->floor, sizeof(h->floor));
+		hz_zero(h->rounds, sizeof(h->rounds));
+		hz_zero(h->box.slot, sizeof(h->box.slot));
 		h->spare = (struct hz_spare){ 0 };
 	}
 	h->next_idle = heaps.idle;

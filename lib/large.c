@@ -259,7 +259,8 @@ static void *move_run(struct hz_run *r, size_t n)
 	}
 	hz_store(&hz_page_of(r->base)->tag, HZ_TAG_NONE);
 	r->zero = true; /* its pages are gone: what is left reads as zero */
-	hz_run_free(r, 0);
+	if (hz_os_renew(r->base, old))
+		hz_run_free(r, 0); /* else it is nobody's, and never touched again */
 	hz_add(&hz_large_counts.moved, 1);
 	return hz_mark_large(to->base, to->bytes);
 }

@@ -160,12 +160,6 @@ bool hz_os_commit(void *p, size_t bytes)
 			       PROT_READ | PROT_WRITE, 0, 0));
 }
 
-void hz_os_seal(void *p, size_t bytes)
-{
-	uintptr_t mask = hz_os_page_bytes() - 1;
-	call(SYS_mprotect, (long)p, (long)((bytes + mask) & ~mask), PROT_READ, 0, 0, 0);
-}
-
 bool hz_os_purge(void *p, size_t bytes)
 {
 	uintptr_t mask = hz_os_page_bytes() - 1;
@@ -186,6 +180,11 @@ bool hz_os_purge(void *p, size_t bytes)
 		return false;
 	hz_add(&hz_os_counts.purge_bytes, to - from);
 	return whole;
+}
+
+bool hz_os_renew(void *p, size_t bytes)
+{
+	return map(p, bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_FIXED);
 }
 
 void *hz_os_move(void *p, size_t old_bytes, void *to, size_t new_bytes)
@@ -307,8 +306,6 @@ void hz_lock_wait(struct hz_lock *lock, uint32_t me)
 			hz_lock_stalled();
 	}
 }
-
-/* For reports, and for options that ask the kernel for more: report_os.c. */
 
 long hz_os_ask(long nr, long a, long b, long c, long d)
 {

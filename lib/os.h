@@ -38,10 +38,11 @@ void *hz_os_map(size_t bytes);
 bool hz_os_unmap(void *p, size_t bytes);
 /* Makes reserved address space read-write; false when refused. */
 bool hz_os_commit(void *p, size_t bytes);
-/* Makes read-write memory read-only again. */
-void hz_os_seal(void *p, size_t bytes);
 /* Gives the pages back; true only when they now read as zero. */
 bool hz_os_purge(void *p, size_t bytes);
+/* Maps purged pages anew, so that they are of one mapping with their neighbours again
+ * whatever was moved there.  False when refused: they may be nobody's then. */
+bool hz_os_renew(void *p, size_t bytes);
 /* Moves a mapping's pages to another address (NULL: anywhere); NULL when
  * refused, with the old mapping untouched. */
 void *hz_os_move(void *p, size_t old_bytes, void *to, size_t new_bytes);
@@ -61,7 +62,7 @@ void hz_os_write(int fd, const char *text, size_t n);
 int hz_os_pid(void);
 /* Whether this is its process's first thread, as the forking one is in a child. */
 bool hz_os_first_thread(void);
-/* A system call that changes nothing, by its number; an error is -4095..-1. */
+/* A system call that changes nothing of the heap's, by its number; an error is -4095..-1. */
 long hz_os_ask(long nr, long a, long b, long c, long d);
 /* Ends the process with SIGABRT as abort() does, handler and all. */
 _Noreturn void hz_os_abort(void);
