@@ -184,7 +184,9 @@ bool hz_os_purge(void *p, size_t bytes)
 
 bool hz_os_renew(void *p, size_t bytes)
 {
-	return map(p, bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_FIXED);
+	/* Of what was unmapped before it was refused, advice is refused, too. */
+	return map(p, bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_FIXED) ||
+	       !failed(call(SYS_madvise, (long)p, (long)bytes, MADV_DONTNEED, 0, 0, 0));
 }
 
 void *hz_os_move(void *p, size_t old_bytes, void *to, size_t new_bytes)

@@ -41,7 +41,7 @@ bool hz_os_commit(void *p, size_t bytes);
 /* Gives the pages back; true only when they now read as zero. */
 bool hz_os_purge(void *p, size_t bytes);
 /* Maps purged pages anew, so that they are of one mapping with their neighbours again
- * whatever was moved there.  False when refused: they may be nobody's then. */
+ * whatever was moved there.  False when they are mapped no more: nobody's then. */
 bool hz_os_renew(void *p, size_t bytes);
 /* Moves a mapping's pages to another address (NULL: anywhere); NULL when
  * refused, with the old mapping untouched. */
