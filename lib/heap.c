@@ -287,7 +287,8 @@ static struct hz_heap *attach(void)
 	hz_tls.owner = h->tag;
 	hz_tls.state = HZ_THREAD_LIVE;
 	h->watched = false;
-	if (hz_load(&heaps.live) > 1 || heaps.has_key)
+	/* Its thread keeps the process alive until the others have ended. */
+	if (hz_load(&heaps.live) > 1 || heaps.has_key || hz_option.purger)
 		watch(h);
 	return h;
 }
@@ -423,11 +424,11 @@ void hz_heap_aged(struct hz_heap *own, uint32_t now_ms)
  * each while the heap shrinks. */
 void hz_heap_tick(struct hz_heap *h)
 {
+	if (unlikely(!h->watched && hz_load_acquire(&heaps.has_key)))
+		watch(h);
 	if (likely(++h->slow_paths < HZ_LANE_TICK_SLOW_PATHS && !hz_thin_shrinking(h)))
 		return;
 	h->slow_paths = 0;
-	if (unlikely(!h->watched && hz_load_acquire(&heaps.has_key)))
-		watch(h);
 	uint32_t now = hz_pressure_tick();
 	if (hz_pressure_look())
 		hz_pressure_relieve();
