@@ -255,7 +255,8 @@ static void watch(struct hz_heap *h)
 			hz_store_release(&heaps.has_key, true);
 		hz_unlock(&heaps.start_lock);
 	}
-	h->watched = hz_load_acquire(&heaps.has_key) && pthread_setspecific(heaps.key, h) == 0;
+	h->watched = hz_load_acquire(&heaps.has_key); /* before what may come back here */
+	h->watched = h->watched && pthread_setspecific(heaps.key, h) == 0;
 }
 
 static struct hz_heap *attach(void)
