@@ -390,8 +390,7 @@ static bool adopt_from(struct hz_heap *h, struct hz_heap *o, unsigned c)
 	return true;
 }
 
-/* Both lists are walked without their lock: heaps are never freed, and what one is its
- * own lock tells. */
+/* The lists are walked without their lock: heaps are never freed. */
 bool hz_heap_adopt(struct hz_heap *h, unsigned c)
 {
 	struct hz_heap *o = hz_load(&heaps.idle);

@@ -462,10 +462,10 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 		h->grown &= ~(1ULL << c);
 		whole(h, c);
 	}
-	hz_bump(&h->counts.refills, 1);
 	if (hz_inbox_any(&h->inbox)) {
 		hz_mag_drain(h);
 		p = pop(m);
+		hz_bump(&h->counts.refills, p != NULL);
 		hz_bump(&h->counts.refills_inbox, p != NULL);
 		if (p)
 			return p;
@@ -488,6 +488,7 @@ static void *refill_live(struct hz_heap *h, unsigned c)
 			return refill_live(h, c);
 		fill_new(h, c, want);
 	}
+	hz_bump(&h->counts.refills, 1);
 	p = pop(m);
 	window(h, c);
 	if (HZ_LANE_CHECK)
