@@ -487,10 +487,14 @@ print(os.getxattr(file, name).rstrip(b"\0").decode())' $list "${1-}" 2>/dev/null
 		[ "$(grep -c libhz $list)" -le 1 ]
 	done
 	# Somebody who takes no lock writes while the check runs: it is seen, and kept.
+	# Whole, as by an editor: the loader maps the list, and ends a program that starts
+	# while it is cut short.
 	echo "$dir/tool.so" >$list
+	rm -f /run/libhz/lock # of the rounds before: here it says that the check has begun
 	hz enable 3>&- &
 	until_ok test -e /run/libhz/lock
-	echo "$dir/tool.so $dir/tool.so" >$list
+	echo "$dir/tool.so $dir/tool.so" >$list.new
+	mv $list.new $list
 	wait
 	[ "$(grep -c "tool.so.*tool.so" $list)" -eq 1 ]
 	[ "$(grep -c libhz $list)" -eq 1 ]
