@@ -250,7 +250,7 @@ static void thread_exit(void *arg);
 /* Has the end of the heap's thread noticed.  May allocate, for keys beyond the first 32. */
 static void watch(struct hz_heap *h)
 {
-	if (!heaps.has_key && hz_trylock(&heaps.start_lock)) {
+	if (!hz_load(&heaps.has_key) && hz_trylock(&heaps.start_lock)) {
 		if (!heaps.has_key && pthread_key_create(&heaps.key, thread_exit) == 0)
 			hz_store_release(&heaps.has_key, true);
 		hz_unlock(&heaps.start_lock);
@@ -288,8 +288,8 @@ static struct hz_heap *attach(void)
 	hz_tls.owner = h->tag;
 	hz_tls.state = HZ_THREAD_LIVE;
 	h->watched = false;
-	/* Its thread keeps the process alive until the others have ended. */
-	if (hz_load(&heaps.live) > 1 || heaps.has_key || hz_option.purger)
+	/* The purger's thread keeps the process alive until all others have ended. */
+	if (hz_load(&heaps.live) > 1 || hz_load(&heaps.has_key) || hz_option.purger)
 		watch(h);
 	return h;
 }
