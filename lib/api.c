@@ -63,14 +63,9 @@ static inline void *alloc_for(size_t n, size_t asked)
 	return likely(p) ? hz_waste_got(p, asked, n) : slow_for(n, asked);
 }
 
-static inline void *alloc(size_t n)
-{
-	return alloc_for(n, n);
-}
-
 HZ_EXPORT void *HZ_API(malloc)(size_t n)
 {
-	return alloc(n);
+	return alloc_for(n, n);
 }
 
 /* Whatever the hit paths do not: NULL, what is large, and what is nothing of ours too. */
@@ -176,14 +171,22 @@ static inline size_t usable_or_die(const void *p, const char *function)
 	return n;
 }
 
-/* All that malloc_usable_size says, and the mark. */
-static inline void *cleared(void *p, uint32_t offset, size_t n)
+static HZ_NOINLINE void *cleared_whole(void *p, uintptr_t offset, size_t n)
 {
-	if (likely(offset <= HZ_FOUR_STEPS)) /* it is the size */
-		hz_zero_four(p, offset);
-	else
-		hz_zero_long(p, offset <= HZ_CLASS_LINEAR_MAX ? offset : hz_class_at(offset)->bytes);
-	return hz_waste_got(hz_mark_out(p, offset, n), n, n);
+	hz_zero(p, offset <= HZ_CLASS_LINEAR_MAX ? offset : hz_class_at((uint32_t)offset)->bytes);
+	return hz_waste_got(hz_mark_out(p, (uint32_t)offset, n), n, n);
+}
+
+/* All that malloc_usable_size says, and the mark.  Two to four steps take as many stores:
+ * the first two and the last two of a block whose size its class's offset is. */
+static inline void *cleared(void *p, uintptr_t offset, size_t n)
+{
+	uintptr_t last = hz_beside(offset - 32);
+	if (unlikely(last > HZ_FOUR_STEPS - 32))
+		return cleared_whole(p, offset, n);
+	hz_v16 *at = p, *end = hz_v16_at(p, last);
+	at[0] = at[1] = end[0] = end[1] = (hz_v16){ 0 };
+	return hz_waste_got(hz_mark_out(p, (uint32_t)offset, n), n, n);
 }
 
 static HZ_NOINLINE void *calloc_slow(size_t count, size_t each)
@@ -202,7 +205,7 @@ static HZ_NOINLINE void *calloc_slow(size_t count, size_t each)
 HZ_EXPORT void *HZ_API(calloc)(size_t count, size_t each)
 {
 	size_t n;
-	uint32_t offset;
+	uintptr_t offset;
 	void *p = NULL;
 	if (likely(!__builtin_mul_overflow(count, each, &n)))
 		p = hz_take_of(n, n, &offset);
@@ -225,8 +228,9 @@ static HZ_NOINLINE void *realloc_large(void *p, size_t n)
 		if (q || n <= old)
 			return q ? q : p;
 		want = n + n / 8; /* it had to move: with room to grow */
+		want = want <= PTRDIFF_MAX ? want : n;
 	}
-	void *q = alloc(want <= PTRDIFF_MAX ? want : n);
+	void *q = alloc_for(want, want);
 	if (q) {
 		hz_mark_copy(q, p, hz_mark_keep(hz_min(n, old)));
 		HZ_API(free)(p);
@@ -255,7 +259,7 @@ static HZ_NOINLINE void *realloc_slow(void *p, size_t n)
 		hz_waste_kept(p, n, most);
 		return hz_mark_out(p, hz_offset_of_tag(tag), n);
 	}
-	void *q = n ? alloc(n) : NULL;
+	void *q = n ? alloc_for(n, n) : NULL;
 	if (q)
 		hz_mark_copy(q, p, hz_mark_keep(hz_min(n, old)));
 	if (q || !n)
@@ -269,7 +273,7 @@ HZ_EXPORT void *HZ_API(realloc)(void *p, size_t n)
 {
 	uint64_t x;
 	if (unlikely(!p))
-		return alloc(n);
+		return alloc_for(n, n);
 	if (unlikely(!near(p, &x) || x >= HZ_TAG_OWNER_ONE))
 		return realloc_slow(p, n);
 	size_t most = hz_class_at(x)->room;
@@ -293,7 +297,9 @@ void *hz_aligned(size_t align, size_t n)
 {
 	if (unlikely(n > PTRDIFF_MAX || align > PTRDIFF_MAX))
 		return no_memory();
-	/* See hz_class_of_aligned: the class of a multiple is one. */
+	/* The class of a multiple of a power of two up to a page is one itself: between 2^k and
+	 * 2^(k+1) classes are multiples of 2^(k-2), and larger powers divide only 2^k and
+	 * 1.5 * 2^k, which are classes. */
 	size_t up = hz_round_up(n + !n + HZ_LANE_MARK_BYTES, align);
 	if (likely(align <= HZ_PAGE && up <= HZ_CLASS_MAX_BYTES))
 		return alloc_for(up - HZ_LANE_MARK_BYTES, n);

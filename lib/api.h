@@ -23,7 +23,7 @@
 
 /* The hit path of every function that allocates: NULL if it is none, else a block for n
  * bytes, of which the program asked for `asked`; *offset is that of its class. */
-static inline void *hz_take_of(size_t n, size_t asked, uint32_t *offset)
+static inline void *hz_take_of(size_t n, size_t asked, uintptr_t *offset)
 {
 	if (unlikely(n >= hz_glance(hz_hot.small_limit)))
 		return NULL;
@@ -34,11 +34,11 @@ static inline void *hz_take_of(size_t n, size_t asked, uint32_t *offset)
 	if (unlikely(!p))
 		return NULL;
 	hz_mag_popped(m, top);
-	return hz_mark_out(p, *offset, asked);
+	return hz_mark_out(p, (uint32_t)*offset, asked);
 }
 static inline void *hz_take(size_t n, size_t asked)
 {
-	uint32_t offset;
+	uintptr_t offset;
 	return hz_take_of(n, asked, &offset);
 }
 /* Where it is none: errno is set with NULL. */

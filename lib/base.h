@@ -101,9 +101,15 @@ static inline hz_v16 *hz_v16_at(const void *p, size_t bytes)
 	return (hz_v16 *)((uintptr_t)p + bytes);
 }
 
-static inline void hz_zero_long(void *to, size_t n) /* more than HZ_FOUR_STEPS */
+static inline void hz_zero(void *to, size_t n)
 {
 	hz_v16 *at = to, *end = hz_v16_at(to, n);
+	if (n <= HZ_FOUR_STEPS) {
+		at[0] = (hz_v16){ 0 };
+		if (n > 16)
+			at[1] = end[-2] = end[-1] = (hz_v16){ 0 };
+		return;
+	}
 #if defined(__x86_64__)
 	if (n >= HZ_STRING_BYTES) {
 		size_t words = n / 8;
@@ -114,22 +120,6 @@ static inline void hz_zero_long(void *to, size_t n) /* more than HZ_FOUR_STEPS *
 	for (; at < end - 4; at += 4)
 		at[0] = at[1] = at[2] = at[3] = (hz_v16){ 0 };
 	end[-4] = end[-3] = end[-2] = end[-1] = (hz_v16){ 0 };
-}
-
-static inline void hz_zero_four(void *to, size_t n) /* no more */
-{
-	hz_v16 *at = to, *end = hz_v16_at(to, n);
-	at[0] = (hz_v16){ 0 };
-	if (n > 16)
-		at[1] = end[-2] = end[-1] = (hz_v16){ 0 };
-}
-
-static inline void hz_zero(void *to, size_t n)
-{
-	if (n <= HZ_FOUR_STEPS)
-		hz_zero_four(to, n);
-	else
-		hz_zero_long(to, n);
 }
 
 static inline void hz_copy(void *to, const void *from, size_t n)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * class.c - the two constant tables and the search for an aligned class.
+ * class.c - the two constant tables.
  *
  * What it is: data.  class_table.h lists the classes ({bytes, pages, blocks}
  * each) and the class of every multiple of 16 up to the largest; here they
@@ -37,12 +37,3 @@ const uint16_t hz_class_offset[HZ_CLASS_MAX_BYTES / 16 + 1] = { HZ_CLASS_LOOKUP_
 
 _Static_assert(HZ_OFFSET_FIRST + HZ_CLASSES * HZ_OFFSET_STEP <= 1024,
 	       "offsets fit the low ten bits of a page tag and 1 KiB of TLS");
-
-unsigned hz_class_of_aligned(size_t n, size_t align)
-{
-	/* The class of a multiple of the alignment is one itself: between 2^k
-	 * and 2^(k+1) classes are multiples of 2^(k-2), and larger powers of two
-	 * divide only 2^k and 1.5 * 2^k, which are classes. */
-	n = hz_round_up(n ? n : 1, align);
-	return n <= HZ_CLASS_MAX_BYTES && align <= HZ_PAGE ? hz_class_of_size(n) : HZ_CLASSES;
-}

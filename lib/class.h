@@ -64,7 +64,3 @@ static inline uint32_t hz_offset_of_class(unsigned c)
 {
 	return HZ_OFFSET_FIRST + c * HZ_OFFSET_STEP;
 }
-
-/* The smallest class that holds n bytes at multiples of align, a power of two
- * of at most a page; HZ_CLASSES when there is none. */
-unsigned hz_class_of_aligned(size_t n, size_t align);

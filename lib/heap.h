@@ -146,6 +146,12 @@ static inline struct hz_mag HZ_THREAD *hz_mag_to_pop(uintptr_t offset)
 	__asm__("addq hz_tls@gottpoff(%%rip), %0" : "+c"(offset) : : "cc");
 	return (struct hz_mag HZ_THREAD *)offset;
 }
+/* x, anywhere but there. */
+static inline uintptr_t hz_beside(uintptr_t x)
+{
+	__asm__("" : "+d"(x));
+	return x;
+}
 static inline void hz_mag_pushed(struct hz_mag HZ_THREAD *m, void **top)
 {
 	(void)top; /* the operand is spelt out: clang's would lose the segment */
@@ -167,6 +173,7 @@ static inline struct hz_mag *hz_mag_at(uintptr_t offset)
 	return (struct hz_mag *)(hz_tls_at() + offset);
 }
 #define hz_mag_to_pop hz_mag_at
+#define hz_beside(x) (x)
 static inline void hz_mag_pushed(struct hz_mag *m, void **top)
 {
 	m->top = top + 1;
