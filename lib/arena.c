@@ -288,10 +288,8 @@ void *hz_meta_alloc(size_t bytes)
 		size_t least = hz_round_up(bytes + PIECE_HEAD_BYTES, GRAIN);
 		size_t piece = hz_max(META_PIECE_BYTES, least);
 		char *p = hz_os_map(piece);
-		if (!p && piece > least) {
-			piece = least;
-			p = hz_os_map(piece);
-		}
+		if (!p && piece > least)
+			p = hz_os_map(piece = least);
 		if (!p) {
 			hz_unlock(&arena.meta_lock);
 			return NULL;

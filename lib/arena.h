@@ -59,6 +59,12 @@ struct hz_arena {
 	char *runs_end; /* where the page table's region begins; constant */
 	bool held; /* uncommitted addresses are mapped, PROT_NONE; constant */
 	uint32_t number; /* index in hz_arenas; constant */
+	struct hz_spares {
+		struct hz_run *list; /* unused run records, linked both ways */
+		uint32_t n; /* how many */
+		uint32_t seen; /* fewest since the last look at them, or then */
+		char *hollow; /* from here to runs_next some were given back; NULL: none */
+	} spare; /* bins.c, arena lock */
 };
 
 /* What the hit paths read, one line, written at start and on growth. */

@@ -44,12 +44,10 @@ static size_t *count_of(uint8_t state)
 				     : &hz_run_counts.clean_pages;
 }
 
-/* Unused records. */
-
 bool hz_bins_ready(struct hz_arena *a)
 {
-	while (hz_bins.spare[a->number] < SPARE) {
-		char **at = &hz_bins.hollow[a->number];
+	while (a->spare.n < SPARE) {
+		char **at = &a->spare.hollow;
 		if (!*at || *at >= a->runs_next) {
 			if (!hz_arena_runs_ready(a, 1, sizeof(struct hz_run)))
 				return false;
@@ -68,13 +66,14 @@ bool hz_bins_ready(struct hz_arena *a)
 
 static void record_unlink(struct hz_run *r)
 {
-	hz_run_unlink(&hz_bins.records[r->arena], r);
-	hz_bins.spare[r->arena]--;
+	struct hz_arena *a = hz_run_arena(r);
+	hz_run_unlink(&a->spare.list, r);
+	a->spare.n--;
 }
 
 struct hz_run *hz_bins_record_new(struct hz_arena *a)
 {
-	struct hz_run *r = hz_bins.records[a->number];
+	struct hz_run *r = a->spare.list;
 	record_unlink(r);
 	return r;
 }
@@ -83,16 +82,17 @@ void hz_bins_record_drop(struct hz_run *r)
 {
 	hz_store(&r->state, HZ_RUN_UNUSED);
 	hz_run_set_span(r, 0, 0);
-	hz_run_link(&hz_bins.records[r->arena], r);
-	hz_bins.spare[r->arena]++;
+	struct hz_arena *a = hz_run_arena(r);
+	hz_run_link(&a->spare.list, r);
+	a->spare.n++;
 }
 
 void hz_bins_records_purge(struct hz_arena *a)
 {
 	size_t page = hz_os_page_bytes(), n = page / sizeof(struct hz_run);
-	uint32_t *spare = &hz_bins.spare[a->number], *seen = &hz_bins.seen[a->number], all = *spare;
-	*seen = (uint32_t)hz_min(*seen, *spare);
-	if (*spare - *seen < MUCH_SPARE || *spare < hz_run_counts.used_pages)
+	uint32_t all = a->spare.n;
+	a->spare.seen = (uint32_t)hz_min(a->spare.seen, all);
+	if (all - a->spare.seen < MUCH_SPARE || all < hz_run_counts.used_pages)
 		return;
 	char *first = a->base + HZ_META_FIRST_BYTES, *from = first; /* of those that go */
 	for (char *p = first; p <= a->runs_next; p += page) {
@@ -109,9 +109,9 @@ void hz_bins_records_purge(struct hz_arena *a)
 			hz_zero(from, (size_t)(p - from));
 		from = p + page;
 	}
-	*seen = *spare;
-	if (*spare != all)
-		hz_bins.hollow[a->number] = first;
+	a->spare.seen = a->spare.n;
+	if (a->spare.n != all)
+		a->spare.hollow = first;
 }
 
 /* Bins and queue. */
@@ -349,5 +349,7 @@ struct hz_run *hz_bins_longest(void)
 
 void hz_bins_reset(void)
 {
-	hz_zero(&hz_bins, sizeof(hz_bins)); /* records may be mid-change: left behind */
+	hz_zero(&hz_bins, sizeof(hz_bins));
+	for (uint32_t i = 0; i < hz_arenas_count; i++)
+		hz_arenas[i]->spare = (struct hz_spares){ 0 }; /* may be mid-change: left behind */
 }

@@ -26,10 +26,6 @@ extern struct hz_bins {
 	_Alignas(16) struct hz_run *of[HZ_KINDS][HZ_BINS]; /* aligned for hz_zero */
 	uint64_t full[HZ_KINDS][HZ_BINS_WORDS]; /* bit: bin not empty */
 	struct hz_run *oldest, *newest; /* purge queue */
-	struct hz_run *records[HZ_ARENAS_MAX]; /* unused ones, linked both ways */
-	uint32_t spare[HZ_ARENAS_MAX]; /* how many */
-	uint32_t seen[HZ_ARENAS_MAX]; /* fewest since the last look at them, or then */
-	char *hollow[HZ_ARENAS_MAX]; /* from here to runs_next some were given back; NULL: none */
 	struct hz_run **stock[HZ_STOCK_RUN_PAGES + 1]; /* by pages, newest last; metadata */
 	uint32_t count[HZ_STOCK_RUN_PAGES + 1]; /* runs in each */
 	uint32_t room[HZ_STOCK_RUN_PAGES + 1]; /* for so many */

@@ -27,6 +27,7 @@
 #include "magazine.h"
 
 #include <pthread.h>
+#include <sys/syscall.h>
 
 #include "mark.h"
 #include "option.h"
@@ -39,6 +40,9 @@ enum {
 	ADOPT_BYTES = HZ_LANE_CHECK ? 4 << 10 : 512 << 10,
 	/* Heaps that one who lacks a slab looks at, of idle ones and of live ones. */
 	ADOPT_LOOKS = 16,
+	/* Threads with a heap, at least and for each processor, above which waiters for a lock do
+	 * not spin.  With as many glibc's malloc asks how many processors there are, too. */
+	CROWD = 8, CROWD_EACH = 2,
 };
 
 /* Bottom of every magazine that has no array yet. */
@@ -69,10 +73,11 @@ static struct {
 	struct hz_heap *all; /* append only, release */
 	struct hz_heap *idle; /* heaps without a thread; lock, read by anyone */
 	uint32_t live; /* lock, read by anyone */
+	uint32_t crowd; /* more live ones are a crowd, 0: not asked yet; lock */
 	uint32_t number; /* last one given */
 	struct hz_heap *shared; /* release */
 	void (*forked)(void); /* the layers above recover too; start */
-} heaps;
+} heaps __attribute__((aligned(64)));
 
 struct hz_heap *const *const hz_heap_list = &heaps.all;
 
@@ -103,8 +108,6 @@ bool hz_heap_first_process(void)
 {
 	return heaps.first_pid == hz_os_pid();
 }
-
-/* Start. */
 
 /* Of libc, which calls it in a forked child before anybody else is there.  Found
  * by name only when called: not a part of every program's start. */
@@ -163,8 +166,6 @@ bool hz_heap_start(void)
 	return true;
 }
 
-/* Heaps. */
-
 static struct hz_heap *heap_new(void)
 {
 	struct hz_heap *h = hz_meta_alloc(sizeof(*h));
@@ -174,7 +175,7 @@ static struct hz_heap *heap_new(void)
 	uint32_t number = heaps.number + 1;
 	if (!hz_remote_register(number, &h->inbox)) {
 		hz_unlock(&heaps.lock);
-		return NULL; /* the directory is full of four million heaps */
+		return NULL; /* the directory is full */
 	}
 	heaps.number = number;
 	h->tag = h->box.own = number << HZ_TAG_OWNER_SHIFT;
@@ -187,13 +188,8 @@ static struct hz_heap *heap_new(void)
 struct hz_heap *hz_heap_shared(void)
 {
 	struct hz_heap *h = hz_load_acquire(&heaps.shared);
-	if (h)
+	if (h || !hz_heap_start() || !(h = heap_new()))
 		return h;
-	if (!hz_heap_start())
-		return NULL;
-	h = heap_new();
-	if (!h)
-		return NULL;
 	/* Idle for ever: who hands it a batch drains it at once. */
 	hz_store(&h->state, HZ_HEAP_IDLE);
 	struct hz_heap *none = NULL;
@@ -203,13 +199,33 @@ struct hz_heap *hz_heap_shared(void)
 	return h;
 }
 
+/* Processors this process may run on; 0 if the kernel does not say. */
+static uint32_t processors(void)
+{
+	uint64_t set[16] = { 0 }; /* 1024 of them */
+	uint32_t n = 0;
+	hz_os_ask(SYS_sched_getaffinity, 0, sizeof(set), (long)set, 0);
+	for (size_t i = 0; i < sizeof(set) / sizeof(*set); i++)
+		n += (uint32_t)__builtin_popcountll(set[i]);
+	return n;
+}
+
+/* So many threads with a heap more (or, modulo 2^32, fewer); registry lock. */
+static void live_more(uint32_t n)
+{
+	hz_bump(&heaps.live, n);
+	if (heaps.live > CROWD && !heaps.crowd)
+		heaps.crowd = CROWD_EACH * processors() ?: UINT32_MAX;
+	hz_store(&hz_lock_crowded, heaps.live > CROWD && heaps.live > heaps.crowd);
+}
+
 static struct hz_heap *idle_pop(void)
 {
 	hz_lock(&heaps.lock);
 	struct hz_heap *h = heaps.idle;
 	if (h)
 		hz_store(&heaps.idle, h->next_idle);
-	hz_bump(&heaps.live, 1);
+	live_more(1);
 	hz_unlock(&heaps.lock);
 	return h;
 }
@@ -219,7 +235,7 @@ static void idle_push(struct hz_heap *h)
 	hz_lock(&heaps.lock);
 	hz_store(&h->next_idle, heaps.idle);
 	hz_store(&heaps.idle, h);
-	hz_bump(&heaps.live, -1u);
+	live_more(-1u);
 	hz_unlock(&heaps.lock);
 	if (unlikely(hz_option.purger && !hz_load(&heaps.live)))
 		hz_os_wake(&heaps.live);
@@ -266,14 +282,10 @@ static struct hz_heap *attach(void)
 		hz_tls.state = HZ_THREAD_NEW;
 		return NULL;
 	}
-	struct hz_heap *h = heap_again();
-	if (!h)
-		h = idle_pop();
-	if (!h)
-		h = heap_new();
+	struct hz_heap *h = heap_again() ?: idle_pop() ?: heap_new();
 	if (!h) {
 		hz_lock(&heaps.lock);
-		hz_bump(&heaps.live, -1u);
+		live_more(-1u);
 		hz_unlock(&heaps.lock);
 		hz_tls.state = HZ_THREAD_NEW;
 		return NULL;
@@ -511,7 +523,7 @@ static void settle_lost(void)
 		hz_unlock(&h->lock);
 	}
 	if (!own)
-		hz_bump(&heaps.live, -1u);
+		live_more(-1u);
 	hz_unlock(&heaps.lock);
 	hz_store_release(hz_fork_mark, HZ_MARK_WHOLE);
 }

@@ -22,9 +22,8 @@
 enum {
 	/* Pages are moved instead of copied from here on: the call costs what
 	 * copying about 100 KiB into fresh pages does. */
-	MOVE_BYTES = 256 << 10,
-	/* Moves in one process: each may split mappings for good, of which the
-	 * kernel allows 65530. */
+	MOVE_BYTES = HZ_MOVED_PAGES << HZ_PAGE_SHIFT,
+	/* Moves in one process: each may split mappings, of which the kernel allows 65530. */
 	MOVES_MAX = 8192,
 	/* A block that had to move while growing gets an eighth more. */
 	SLACK_SHIFT = 3,

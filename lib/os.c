@@ -42,6 +42,7 @@ struct hz_os_counts hz_os_counts;
 struct hz_os_fault hz_os_fault;
 void (*hz_lock_stalled)(void);
 uint32_t hz_lock_forker;
+bool hz_lock_crowded;
 
 #if defined(__x86_64__)
 static inline long call(long nr, long a, long b, long c, long d, long e, long f)
@@ -201,10 +202,8 @@ bool hz_os_shift(void *p, size_t bytes, void *to)
 {
 	if (((uintptr_t)p | (uintptr_t)to | bytes) & (hz_os_page_bytes() - 1))
 		return false;
-	long ret = refused() ? -ENOMEM
-			     : call(SYS_mremap, (long)p, (long)bytes, (long)bytes,
-				    MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
-	return !failed(ret);
+	return !failed(counted(&hz_os_counts.shift, SYS_mremap, (long)p, (long)bytes, (long)bytes,
+			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to));
 }
 
 bool hz_os_wipe_on_fork(void *p, size_t bytes)
@@ -265,15 +264,10 @@ _Noreturn void hz_os_abort(void)
 		__builtin_trap();
 }
 
-static long wait_for(const uint32_t *word, uint32_t value, uint32_t ms)
+long hz_os_wait(const uint32_t *word, uint32_t value, uint32_t ms)
 {
 	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
 	return call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, (long)&ts, 0, 0);
-}
-
-void hz_os_wait(const uint32_t *word, uint32_t value, uint32_t ms)
-{
-	wait_for(word, value, ms);
 }
 
 void hz_os_wake(const uint32_t *word)
@@ -283,7 +277,7 @@ void hz_os_wake(const uint32_t *word)
 
 void hz_lock_wait(struct hz_lock *lock, uint32_t me)
 {
-	for (int i = 0; i < SPINS; i++) {
+	for (int i = hz_load(&hz_lock_crowded) ? SPINS - 1 : 0; i < SPINS; i++) {
 		uint32_t word = hz_load(&lock->word);
 		if (word == 0 &&
 		    __atomic_compare_exchange_n(&lock->word, &word, me, false,
@@ -304,7 +298,7 @@ void hz_lock_wait(struct hz_lock *lock, uint32_t me)
 		    !__atomic_compare_exchange_n(&lock->word, &word, word | 1, false,
 						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			continue;
-		if (wait_for(&lock->word, word | 1, WAIT_MS) == -ETIMEDOUT && hz_lock_stalled)
+		if (hz_os_wait(&lock->word, word | 1, WAIT_MS) == -ETIMEDOUT && hz_lock_stalled)
 			hz_lock_stalled();
 	}
 }

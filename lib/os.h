@@ -79,7 +79,7 @@ size_t hz_os_page_bytes(void);
 
 /* Calls asked of the kernel so far, by kind, for reports. */
 struct hz_os_counts {
-	uint64_t map, unmap, commit, purge, purge_bytes, refused;
+	uint64_t map, unmap, commit, purge, purge_bytes, shift, refused;
 };
 extern struct hz_os_counts hz_os_counts; /* any thread, relaxed adds */
 
@@ -96,9 +96,10 @@ extern struct hz_os_fault hz_os_fault;
  * whether this is a child. */
 extern void (*hz_lock_stalled)(void);
 /* Sleeps while *word is value, until woken, for ms at most; wakes one who does. */
-void hz_os_wait(const uint32_t *word, uint32_t value, uint32_t ms);
+long hz_os_wait(const uint32_t *word, uint32_t value, uint32_t ms);
 void hz_os_wake(const uint32_t *word);
 void hz_lock_wait(struct hz_lock *lock, uint32_t me);
+extern bool hz_lock_crowded; /* others want the processor: who waits sleeps at once; heap.c */
 
 /* Identity of the calling thread: never 0, lowest bit clear. */
 static inline uint32_t hz_self(void)

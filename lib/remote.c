@@ -20,8 +20,8 @@ enum {
 	/* Batches a thread moves between its own and the pool at once: 8 KiB,
 	 * and less than one lock in ten hand-overs. */
 	PORTION = 16,
-	LEAF_SHIFT = 10, /* inboxes per leaf: 8 KiB of pointers */
-	LEAVES = 1 << (32 - HZ_TAG_OWNER_SHIFT - LEAF_SHIFT),
+	LEAF_SHIFT = 8, /* inboxes per leaf: 2 KiB of pointers */
+	LEAVES = 1 << 12, /* of a million heaps, 5 GiB of them */
 };
 
 /* Middle size of the blocks of a key's group. */
@@ -165,11 +165,8 @@ bool hz_outbox_open(struct hz_outbox *box, struct hz_spare *spare, uint32_t key,
 	unsigned i = key % HZ_OUTBOX_SLOTS;
 	struct hz_slot *slot = &box->slot[i];
 	*sent = hz_outbox_flush(box, i);
-	if (!slot->batch) {
-		slot->batch = hz_batch_new(spare);
-		if (!slot->batch)
-			return false;
-	}
+	if (!slot->batch && !(slot->batch = hz_batch_new(spare)))
+		return false;
 	slot->key = key;
 	slot->next = slot->batch->blocks;
 	slot->end = slot->next + rounds_of(key);

@@ -115,7 +115,7 @@ static void fill(struct hz_report *r)
 	r->purged = hz_load(&hz_os_counts.purge_bytes);
 	r->system_calls = hz_load(&hz_os_counts.map) + hz_load(&hz_os_counts.unmap) +
 			  hz_load(&hz_os_counts.commit) + hz_load(&hz_os_counts.purge) +
-			  hz_load(&hz_os_counts.refused);
+			  hz_load(&hz_os_counts.shift) + hz_load(&hz_os_counts.refused);
 }
 
 HZ_EXPORT int hz_report_get(struct hz_report *report, size_t size)

@@ -21,7 +21,7 @@ enum {
 	GROW_SHIFT = 3,
 };
 
-struct hz_run_counts hz_run_counts;
+_Alignas(64) struct hz_run_counts hz_run_counts;
 
 /* New clean pages at the end of arena a, joined with what is free there. */
 static struct hz_run *grow(struct hz_arena *a, size_t pages)
@@ -274,12 +274,16 @@ size_t hz_run_purge(size_t keep_pages, uint32_t before_ms)
 		hz_run_name_ends(r);
 		char *p = a->start + ((size_t)hz_run_first(r) << HZ_PAGE_SHIFT);
 		hz_unlock(&hz_arena_lock);
-		bool zero = hz_os_purge(p, pages << HZ_PAGE_SHIFT);
+		bool zero = hz_os_purge(p, pages << HZ_PAGE_SHIFT), ours = true;
+		/* Where blocks were moved to is a mapping of its own, which joins others when it is
+		 * mapped anew. */
+		if (zero && pages >= HZ_MOVED_PAGES && hz_load(&hz_os_counts.shift))
+			ours = hz_os_renew(p, pages << HZ_PAGE_SHIFT);
 		hz_lock(&hz_arena_lock);
-		if (zero) {
-			purged += pages;
+		purged += zero ? pages : 0;
+		if (zero && ours) {
 			hz_bins_put_back(r, HZ_RUN_CLEAN);
-		} else {
+		} else if (ours) {
 			/* Refused (locked memory, an emulator): still reusable, not
 			 * asked for again until it was used. */
 			hz_store(&r->state, HZ_RUN_DIRTY);

@@ -162,6 +162,7 @@ void hz_run_free_list(struct hz_run *list);
 /* Makes a large run longer or shorter in place; false when the pages behind
  * it are not free.  Takes hz_arena_lock. */
 bool hz_run_resize(struct hz_run *r, size_t pages);
+enum { HZ_MOVED_PAGES = 64 }; /* fewest of a large block that large.c moves */
 /* Purges dirty runs while more than `keep` pages are dirty beside stock: the longest,
  * in few calls.  Or, with `before_ms`, the oldest and those freed before it, and stock
  * ages, too; with nothing to keep all of stock.  Returns pages given back.  Takes and

@@ -190,6 +190,34 @@ static void turnover(long arg)
 	nothing_left();
 }
 
+/* More threads than twice the processors: who waits for a lock sleeps at once.  Bound to one
+ * processor nine are that many, wherever this runs. */
+static void crowd(long arg)
+{
+	(void)arg;
+	enum { MOST = 9 };
+	static struct hand hands[MOST];
+	cpu_set_t one;
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	NEED(sched_setaffinity(0, sizeof(one), &one) == 0);
+	hzw_free(hzw_malloc(1));
+	for (int i = 0; i < MOST; i++) {
+		hands[i].n = 50, hands[i].bytes = SMALL;
+		hire(&hands[i]);
+		tell(&hands[i], do_take);
+		NEED_AT(hz_lock_crowded == (hz_heap_live() > 8), i);
+	}
+	NEED(hz_lock_crowded);
+	for (int i = 0; i < MOST; i++) {
+		tell(&hands[i], do_free);
+		fire(&hands[i]);
+		NEED_AT(hz_lock_crowded == (hz_heap_live() > 8), i);
+	}
+	NEED(!hz_lock_crowded);
+	all_whole();
+}
+
 static void adopted(long arg)
 {
 	(void)arg;
@@ -841,6 +869,7 @@ int main(void)
 	child_threads = ended_well(scene_status(child_starts, 0));
 	scene(recycled, 0, "heaps of ended threads are taken by new ones, newest first");
 	scene(turnover, 0, "300 threads, one after another: one heap beside main's, no more metadata");
+	scene(crowd, 0, "of many threads for few processors none spins");
 	scene(adopted, 0, "slabs of idle heaps are adopted");
 	scene(sent, 0, "blocks go to live heaps in batches, to idle ones at once");
 	scene(sleeper, 0, "much that waits for a sleeping owner is freed for it");

@@ -443,6 +443,33 @@ static void purge(long arg)
 	NEED(hz_run_counts.dirty_pages == 0);
 }
 
+/* Where pages were moved to, what is purged is mapped anew as well. */
+static void renewed(long arg)
+{
+	(void)arg;
+	start(8 * MIB);
+	struct live *l = take(HZ_MOVED_PAGES, 1, false, 0);
+	take(1, 1, false, 0);
+	struct live *k = take(HZ_MOVED_PAGES - 1, 1, false, 0);
+	take(1, 1, false, 0);
+	char *base[] = { l->r->base, k->r->base };
+	give(k); /* the later one first: what follows it in the list moves */
+	give(l);
+	uint64_t maps = hz_os_counts.map, purges = hz_os_counts.purge;
+	hz_os_counts.shift = 1;
+	NEED(hz_run_purge(0, 0) == 2 * HZ_MOVED_PAGES - 1);
+	NEED(hz_os_counts.map == maps + 1 && hz_os_counts.purge == purges + 2);
+	NEED(all_zero(base[0], HZ_MOVED_PAGES * HZ_PAGE));
+	NEED(all_zero(base[1], (HZ_MOVED_PAGES - 1) * HZ_PAGE));
+	/* Refused, it is what it was: given back, and nobody's no more. */
+	l = take(HZ_MOVED_PAGES, 1, false, 0);
+	give(l);
+	hz_os_fault = (struct hz_os_fault){ .at = 2, .on = true };
+	NEED(hz_run_purge(0, 0) == HZ_MOVED_PAGES && hz_run_counts.dirty_pages == 0);
+	hz_os_fault = (struct hz_os_fault){ 0 };
+	everything();
+}
+
 static void refused_purge(long lie)
 {
 	start(8 * MIB);
@@ -593,6 +620,7 @@ int main(void)
 	scene(longest, 0, "purge by budget: the longest first");
 	scene(records, 0, "pages of unused records go back, and are records again");
 	scene(records, 1, "and do so though the kernel only says that they went");
+	scene(renewed, 0, "purged where pages were moved to: mapped anew");
 	scene(refused_purge, 0, "a refused purge: dirty, not repeated until used");
 	scene(refused_purge, 1, "a lying purge: the same");
 	scene(resizing, 0, "resizing in place, by growth, not into neighbours");

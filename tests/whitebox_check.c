@@ -64,8 +64,8 @@ void hz_run_check(void)
 		hz_assert(hz_bins.low[n] <= k && k <= hz_bins.room[n]);
 	}
 	for (uint32_t i = 0, n; i < hz_arenas_count; i++) {
-		n = hz_bins.spare[i];
-		for (struct hz_run *prev = NULL, *r = hz_bins.records[i]; r;
+		n = hz_arenas[i]->spare.n;
+		for (struct hz_run *prev = NULL, *r = hz_arenas[i]->spare.list; r;
 		     prev = r, r = r->next, n--)
 			hz_assert(r->state == HZ_RUN_UNUSED && !r->span && r->arena == i &&
 				  r->prev == prev);
