@@ -42,7 +42,7 @@ enum {
 	ADOPT_LOOKS = 16,
 	/* Threads with a heap, at least and for each processor, above which waiters for a lock do
 	 * not spin.  With as many glibc's malloc asks how many processors there are, too. */
-	CROWD = 8, CROWD_EACH = 2,
+	CROWD = 8, CROWD_EACH = 4,
 };
 
 /* Bottom of every magazine that has no array yet. */

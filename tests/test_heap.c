@@ -190,8 +190,8 @@ static void turnover(long arg)
 	nothing_left();
 }
 
-/* More threads than twice the processors: who waits for a lock sleeps at once.  Bound to one
- * processor nine are that many, wherever this runs. */
+/* More than eight threads and four for each processor: who waits for a lock sleeps at once.
+ * Bound to one processor nine are that many, wherever this runs. */
 static void crowd(long arg)
 {
 	(void)arg;
