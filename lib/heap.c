@@ -77,7 +77,7 @@ static struct {
 	uint32_t number; /* last one given */
 	struct hz_heap *shared; /* release */
 	void (*forked)(void); /* the layers above recover too; start */
-} heaps __attribute__((aligned(64)));
+} heaps __attribute__((aligned(64))); /* not in line with what others write often */
 
 struct hz_heap *const *const hz_heap_list = &heaps.all;
 

@@ -21,7 +21,7 @@ enum {
 	GROW_SHIFT = 3,
 };
 
-_Alignas(64) struct hz_run_counts hz_run_counts;
+_Alignas(64) struct hz_run_counts hz_run_counts; /* written often: lines of their own */
 
 /* New clean pages at the end of arena a, joined with what is free there. */
 static struct hz_run *grow(struct hz_arena *a, size_t pages)
