@@ -81,7 +81,7 @@ for test in api_conformance api_faces api_info api_random fork_basic fork_chain 
 		fork_basic | fork_chain) [ $forks = yes ] || { skip "$test: a child cannot start a thread in this emulator"; continue; } ;;
 		hazard_first) [ $execs = yes ] || { skip "$test: the emulator executes no program"; continue; } ;;
 		hazard_nothreads) skip "$test: counts threads, and the emulator has one of its own"; continue ;;
-		thread_exit_reuse | thread_storm | thread_tsd) skip "$test: resident memory, of which the emulator keeps 280 KiB for each thread that ended"; continue ;;
+		thread_exit_reuse | thread_keys | thread_storm | thread_tsd) skip "$test: resident memory, of which the emulator keeps 280 KiB for each thread that ended"; continue ;;
 	esac
 	# shellcheck disable=SC3045 # every shell here has it
 	case $test in
