@@ -461,7 +461,7 @@ static void renewed(long arg)
 	NEED(hz_os_counts.map == maps + 1 && hz_os_counts.purge == purges + 2);
 	NEED(all_zero(base[0], HZ_MOVED_PAGES * HZ_PAGE));
 	NEED(all_zero(base[1], (HZ_MOVED_PAGES - 1) * HZ_PAGE));
-	/* Refused, it is what it was: given back, and nobody's no more. */
+	/* Where that is refused, it is purged all the same, and ours. */
 	l = take(HZ_MOVED_PAGES, 1, false, 0);
 	give(l);
 	hz_os_fault = (struct hz_os_fault){ .at = 2, .on = true };
