@@ -7,6 +7,10 @@
  * Of blocks of gibibytes one word is written: almost all of what is freed was never
  * touched.  Giving that back, and answering a refusal, has to cost by what there is,
  * not by what was asked for: system calls are counted.
+ *
+ * How many there are depends on how the threads meet: 37 to 28,612 were seen, more where
+ * waiters do not spin.  One purge of a block of 64 GiB, page range by page range, is 4096 of
+ * them: did they cost by what was asked for, 320 rounds would be a million.
  */
 #include <stdatomic.h>
 
@@ -70,6 +74,6 @@ int main(void)
 		pthread_join(thread[i], NULL);
 	is_int(bad, 0, "every block kept its word");
 	is_int(errno_bad, 0, "%ld refusals, each with ENOMEM", (long)refused);
-	is_at_most(purges(), 20 * THREADS * ROUNDS, "times memory was given back");
+	is_at_most(purges(), 400 * THREADS * ROUNDS, "times memory was given back");
 	return tap_done();
 }
