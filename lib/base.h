@@ -166,10 +166,3 @@ static inline void hz_move_down(void **to, void **from, size_t n)
 }
 
 #include "lane.h"
-
-/* An assertion is part of the text; only the white-box lane compiles it. */
-#define hz_assert(x)                                                     \
-	do {                                                             \
-		if (HZ_LANE_CHECK && !(x))                               \
-			__builtin_trap();                                \
-	} while (0)

@@ -154,33 +154,34 @@ bool hz_os_unmap(void *p, size_t bytes)
 
 bool hz_os_commit(void *p, size_t bytes)
 {
-	uintptr_t mask = hz_os_page_bytes() - 1;
-	uintptr_t from = (uintptr_t)p & ~mask;
-	uintptr_t to = ((uintptr_t)p + bytes + mask) & ~mask;
+	uintptr_t page = hz_os_page_bytes(), from = (uintptr_t)p & -page;
+	uintptr_t to = hz_round_up((uintptr_t)p + bytes, page);
 	return !failed(counted(&hz_os_counts.commit, SYS_mprotect, (long)from, (long)(to - from),
 			       PROT_READ | PROT_WRITE, 0, 0));
 }
 
-bool hz_os_purge(void *p, size_t bytes)
+bool hz_os_discard(void *p, size_t bytes)
 {
-	uintptr_t mask = hz_os_page_bytes() - 1;
-	uintptr_t from = ((uintptr_t)p + mask) & ~mask;
-	uintptr_t to = ((uintptr_t)p + bytes) & ~mask;
+	uintptr_t page = hz_os_page_bytes(), from = hz_round_up((uintptr_t)p, page);
+	uintptr_t to = ((uintptr_t)p + bytes) & -page;
 	if (from >= to)
 		return false;
-	bool whole = from == (uintptr_t)p && to == from + bytes;
-	/* Some emulators and filters answer "done" and do nothing.  A word that
-	 * was not zero before and still is not tells them apart. */
-	volatile uint64_t *word = (volatile uint64_t *)from;
-	*word = 1;
-	long ret = HZ_LANE_CHECK && hz_os_fault.lie
-			   ? 0
-			   : counted(&hz_os_counts.purge, SYS_madvise, (long)from,
-				     (long)(to - from), MADV_DONTNEED, 0, 0);
-	if (failed(ret) || *word)
+	if (!(HZ_LANE_CHECK && hz_os_fault.lie) &&
+	    failed(counted(&hz_os_counts.purge, SYS_madvise, (long)from, (long)(to - from),
+			   MADV_DONTNEED, 0, 0)))
 		return false;
 	hz_add(&hz_os_counts.purge_bytes, to - from);
-	return whole;
+	return from == (uintptr_t)p && to == from + bytes;
+}
+
+bool hz_os_purge(void *p, size_t bytes)
+{
+	/* Some emulators and filters answer "done" and do nothing.  A word that
+	 * was not zero before and still is not tells them apart. */
+	volatile uint64_t *word = p;
+	if (bytes)
+		*word = 1;
+	return hz_os_discard(p, bytes) && !*word;
 }
 
 bool hz_os_renew(void *p, size_t bytes)

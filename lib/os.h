@@ -38,8 +38,11 @@ void *hz_os_map(size_t bytes);
 bool hz_os_unmap(void *p, size_t bytes);
 /* Makes reserved address space read-write; false when refused. */
 bool hz_os_commit(void *p, size_t bytes);
-/* Gives the pages back; true only when they now read as zero. */
+/* Gives the pages back; true only when they now read as zero: to see that costs page
+ * faults, and a page read before it is written interrupts the other processors. */
 bool hz_os_purge(void *p, size_t bytes);
+/* Likewise, without a look: what they hold then is unknown. */
+bool hz_os_discard(void *p, size_t bytes);
 /* Maps purged pages anew, so that they are of one mapping with their neighbours again
  * whatever was moved there.  False when they are mapped no more: nobody's then. */
 bool hz_os_renew(void *p, size_t bytes);

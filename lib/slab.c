@@ -118,7 +118,8 @@ void hz_slab_retag(struct hz_run *s, uint32_t owner)
 void hz_slab_close(struct hz_run *list)
 {
 	for (struct hz_run *s = list; s; s = s->next) {
-		hz_assert(s->shelf == HZ_SHELF_NONE && hz_slab_empty(s));
+		if (HZ_LANE_CHECK && (s->shelf != HZ_SHELF_NONE || !hz_slab_empty(s)))
+			__builtin_trap();
 		tag_pages(s, HZ_TAG_NONE);
 		HZ_PROBE1(segment_close, s->class_no);
 	}
@@ -199,7 +200,7 @@ size_t hz_slab_purge(struct hz_run *s, size_t least)
 		uint32_t mask = ((1u << n) - 1) << from;
 		empty &= ~mask;
 		s->purged |= (uint16_t)mask;
-		if (hz_os_purge(s->base + ((size_t)from << HZ_PAGE_SHIFT), (size_t)n << HZ_PAGE_SHIFT))
+		if (hz_os_discard(s->base + ((size_t)from << HZ_PAGE_SHIFT), (size_t)n << HZ_PAGE_SHIFT))
 			done += n;
 	}
 	return done;

@@ -303,6 +303,7 @@ static void os_calls(long arg)
 		NEED(!hz_os_commit(room, bytes) && !hz_os_unmap(p, bytes));
 		NEED(!hz_os_move(p, bytes, NULL, 2 * bytes) && !hz_os_shift(p, bytes, q));
 		NEED(!hz_os_wipe_on_fork(p, HZ_PAGE) && !hz_os_purge(p, bytes));
+		NEED(!hz_os_discard(p, bytes));
 		NEED(!hz_os_reserve(bytes) && !hz_os_map(bytes) && !hz_os_map_at(p, bytes));
 		NEED(errno == ELIBBAD);
 	}
@@ -325,7 +326,9 @@ static void os_calls(long arg)
 	char *to = hz_os_move(q, bytes, NULL, 2 * bytes);
 	NEED(to && intact(to, bytes, 5) && all_zero(to + bytes, bytes));
 	NEED(hz_os_purge(to, 2 * bytes) && all_zero(to, 2 * bytes));
-	NEED(!hz_os_purge(to, 0));
+	NEED(!hz_os_purge(to, 0) && !hz_os_discard(to, 0) && !hz_os_discard(to + 1, bytes));
+	memset(to, 7, bytes);
+	NEED(hz_os_discard(to, bytes) && all_zero(to, bytes));
 	memset(p, 7, 2 * HZ_PAGE);
 	NEED(!hz_os_wipe_on_fork(p, 1)); /* less than a page */
 	NEED(hz_os_wipe_on_fork(p, HZ_PAGE));

@@ -13,6 +13,8 @@
 #include "magazine.h"
 #include "report.h"
 
+#define hz_assert(x) ((x) ? (void)0 : __builtin_trap())
+
 /* What the walk meets, and what the lists hold. */
 
 struct seen {
