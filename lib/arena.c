@@ -56,13 +56,12 @@ struct hz_lock hz_arena_lock;
 uint32_t *hz_fork_mark;
 bool hz_fork_wiped;
 struct hz_meta_piece *hz_meta_pieces;
+struct hz_meta_counts hz_meta_counts;
 
 static struct {
 	struct hz_arena first; /* arena 0 */
-	struct hz_lock meta_lock; /* the two below */
+	struct hz_lock meta_lock; /* the next line and hz_meta_counts */
 	char *meta_next, *meta_end; /* current piece of metadata */
-	size_t meta_committed; /* bytes of all pieces; meta lock */
-	size_t meta_used; /* bytes handed out; meta lock */
 	bool hold; /* the kernel does not follow hints; at start */
 	size_t limit_bytes; /* an eighth of RLIMIT_AS; at start */
 	struct hz_arena *next; /* record for the next arena; arena lock */
@@ -232,7 +231,7 @@ bool hz_arena_init(size_t bytes)
 	hz_store_release(&hz_fork_mark, (uint32_t *)a->base);
 	arena.meta_next = a->base + mark;
 	arena.meta_end = a->base + FIRST_META_BYTES;
-	arena.meta_committed = FIRST_META_BYTES;
+	hz_meta_counts.committed = FIRST_META_BYTES;
 	hz_hot.base = a->base;
 	hz_store_release(&hz_hot.start, a->start);
 	publish(a);
@@ -300,11 +299,11 @@ void *hz_meta_alloc(size_t bytes)
 		hz_store_release(&hz_meta_pieces, head);
 		arena.meta_next = p + PIECE_HEAD_BYTES;
 		arena.meta_end = p + piece;
-		arena.meta_committed += piece;
+		hz_meta_counts.committed += piece;
 	}
 	void *p = arena.meta_next;
 	arena.meta_next += bytes;
-	arena.meta_used += bytes;
+	hz_meta_counts.used += bytes;
 	hz_unlock(&arena.meta_lock);
 	return p;
 }
@@ -312,18 +311,4 @@ void *hz_meta_alloc(size_t bytes)
 void hz_arena_reset_lock(void)
 {
 	hz_lock_reopen(&arena.meta_lock);
-}
-
-void hz_meta_observe(size_t *used_bytes, size_t *committed_bytes)
-{
-	size_t used = hz_load(&arena.meta_used), committed = hz_load(&arena.meta_committed);
-	for (uint32_t i = 0; i < hz_load_acquire(&hz_arenas_count); i++) {
-		struct hz_arena *a = hz_arenas[i];
-		size_t table = (size_t)(a->start - hz_load(&a->table_low));
-		used += (size_t)(a->runs_next - a->base) - FIRST_META_BYTES +
-			(size_t)a->pages_top * sizeof(struct hz_page);
-		committed += (size_t)(a->runs_high - a->base) + table;
-	}
-	*used_bytes = used;
-	*committed_bytes = committed;
 }

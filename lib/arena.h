@@ -105,8 +105,10 @@ struct hz_meta_piece {
 };
 extern struct hz_meta_piece *hz_meta_pieces; /* meta lock; read by anyone */
 
-/* Bytes of metadata in use and committed, for reports. */
-void hz_meta_observe(size_t *used_bytes, size_t *committed_bytes);
+struct hz_meta_counts { /* meta lock; read by anyone */
+	size_t used, committed; /* bytes handed out, and of all pieces */
+};
+extern struct hz_meta_counts hz_meta_counts;
 
 /* In a forked child: the metadata lock is nobody's. */
 void hz_arena_reset_lock(void);

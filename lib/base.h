@@ -2,8 +2,7 @@
 /*
  * base.h - the words every layer uses.
  *
- * What it is: compiler helpers, the logical page, relaxed and ordered atomics
- * under short names, and the assertion that the white-box build turns on.
+ * What it is: compiler helpers, the logical page, relaxed and ordered atomics under short names.
  * It has no state and calls nothing; every file of the library includes it
  * first and nothing below it exists.
  *

@@ -17,6 +17,7 @@
  */
 #include "cgroup.h"
 
+#include "pressure.h"
 #include "report_os.h"
 
 enum {
@@ -26,12 +27,16 @@ enum {
 	/* Part of the last 10 s that some task waited for memory, in hundredths.  Near 0
 	 * while memory suffices; daemons that end processes for it begin at 60. */
 	STALL_PERCENT = 10,
+	/* Between two looks at the kernel's figures: some ten small files are opened. */
+	ASK_MS = HZ_LANE_CHECK ? 20 : 1000,
 	PATH_BYTES = 512,
 	/* All of /proc/self/cgroup, or the head of memory.stat down to inactive_file. */
 	TEXT_BYTES = 1024,
 };
 
 const char *hz_cgroup_under;
+bool hz_cgroup_said;
+static uint32_t asked_ms; /* last question; CAS by who asks */
 
 struct text {
 	char path[PATH_BYTES]; /* of the group's directory */
@@ -140,4 +145,18 @@ bool hz_cgroup_near(size_t watch)
 		return false;
 	begin(&t, "/proc/pressure", "");
 	return read_file(&t, "/memory") && stalled(&t);
+}
+
+bool hz_cgroup_ask(void)
+{
+	uint32_t now = (uint32_t)hz_os_now_ms() | 1, asked = hz_load(&asked_ms);
+	if ((asked && now - asked < ASK_MS) ||
+	    !__atomic_compare_exchange_n(&asked_ms, &asked, now, false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return false;
+	hz_add(&hz_pressure_counts.looks, 1);
+	bool near = hz_cgroup_near(hz_option.watch), was = hz_load(&hz_cgroup_said);
+	hz_store(&hz_cgroup_said, near);
+	hz_add(&hz_pressure_counts.nears, near && !was);
+	return near && !was;
 }

@@ -17,6 +17,11 @@
 
 #include "option.h"
 
+/* Once a second: asks the kernel whether memory is about to be short.  True when it has just
+ * become so, for hz_pressure_relieve; no lock held. */
+bool hz_cgroup_ask(void);
+/* What it said last; who asked writes, any thread reads. */
+extern bool hz_cgroup_said;
 /* Whether any of what `watch` names (set of HZ_WATCH_*) is the case now. */
 bool hz_cgroup_near(size_t watch);
 

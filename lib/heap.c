@@ -33,6 +33,7 @@
 #include "option.h"
 #include "pressure.h"
 #include "probe.h"
+#include "purger.h"
 
 enum {
 	/* Free bytes in a live heap's slabs of which others get some.  With less, small heaps
@@ -67,18 +68,17 @@ static struct {
 	bool has_key; /* start lock; release */
 	pthread_key_t key; /* of thread exit */
 	int pid; /* whose the mark is; where only a handler wipes it */
-	int first_pid; /* who started; with HZ_PURGER; start */
 
 	struct hz_lock lock; /* the registry: */
 	struct hz_heap *all; /* append only, release */
 	struct hz_heap *idle; /* heaps without a thread; lock, read by anyone */
-	uint32_t live; /* lock, read by anyone */
 	uint32_t crowd; /* more live ones are a crowd, 0: not asked yet; lock */
 	uint32_t number; /* last one given */
 	struct hz_heap *shared; /* release */
 	void (*forked)(void); /* the layers above recover too; start */
 } heaps __attribute__((aligned(64))); /* not in line with what others write often */
 
+uint32_t hz_heaps_live __attribute__((aligned(64)));
 struct hz_heap *const *const hz_heap_list = &heaps.all;
 
 void hz_heap_on_fork(void (*fn)(void))
@@ -89,24 +89,6 @@ void hz_heap_on_fork(void (*fn)(void))
 struct hz_heap *hz_heap_first(void)
 {
 	return hz_load_acquire(&heaps.all);
-}
-
-uint32_t hz_heap_live(void)
-{
-	return hz_load(&heaps.live);
-}
-
-bool hz_heap_rest(uint32_t ms)
-{
-	uint32_t live = hz_load(&heaps.live);
-	if (live)
-		hz_os_wait(&heaps.live, live, ms);
-	return hz_load(&heaps.live);
-}
-
-bool hz_heap_first_process(void)
-{
-	return heaps.first_pid == hz_os_pid();
 }
 
 /* Of libc, which calls it in a forked child before anybody else is there.  Found
@@ -147,7 +129,7 @@ bool hz_heap_start(void)
 			hz_unlock(&heaps.start_lock);
 			return false;
 		}
-		heaps.first_pid = hz_option.purger ? hz_os_pid() : 0;
+		hz_purger_born();
 		heaps.usable = true;
 		hz_tls.state = HZ_THREAD_BUSY;
 		if (!hz_fork_wiped) {
@@ -213,10 +195,10 @@ static uint32_t processors(void)
 /* So many threads with a heap more (or, modulo 2^32, fewer); registry lock. */
 static void live_more(uint32_t n)
 {
-	hz_bump(&heaps.live, n);
-	if (heaps.live > CROWD && !heaps.crowd)
+	hz_bump(&hz_heaps_live, n);
+	if (hz_heaps_live > CROWD && !heaps.crowd)
 		heaps.crowd = CROWD_EACH * processors() ?: UINT32_MAX;
-	hz_store(&hz_lock_crowded, heaps.live > CROWD && heaps.live > heaps.crowd);
+	hz_store(&hz_lock_crowded, hz_heaps_live > CROWD && hz_heaps_live > heaps.crowd);
 }
 
 static struct hz_heap *idle_pop(void)
@@ -237,8 +219,8 @@ static void idle_push(struct hz_heap *h)
 	hz_store(&heaps.idle, h);
 	live_more(-1u);
 	hz_unlock(&heaps.lock);
-	if (unlikely(hz_option.purger && !hz_load(&heaps.live)))
-		hz_os_wake(&heaps.live);
+	if (unlikely(hz_option.purger && !hz_load(&hz_heaps_live)))
+		hz_os_wake(&hz_heaps_live);
 }
 
 /* A heap with this thread's storage that is live already: libc reset the
@@ -301,7 +283,7 @@ static struct hz_heap *attach(void)
 	hz_tls.state = HZ_THREAD_LIVE;
 	h->watched = false;
 	/* The purger's thread keeps the process alive until all others have ended. */
-	if (hz_load(&heaps.live) > 1 || hz_load(&heaps.has_key) || hz_option.purger)
+	if (hz_load(&hz_heaps_live) > 1 || hz_load(&heaps.has_key) || hz_option.purger)
 		watch(h);
 	return h;
 }
@@ -316,8 +298,7 @@ struct hz_heap *hz_heap_own(void)
 
 static void detach(struct hz_heap *h)
 {
-	hz_mag_drain(h);
-	hz_mag_flush_all(h);
+	hz_heap_flush_own();
 	hz_tls.owner = (uint32_t)HZ_OWNER_NONE;
 	hz_tls.state = HZ_THREAD_DEAD;
 	hz_tls.heap = NULL;
@@ -356,6 +337,7 @@ void hz_heap_flush_own(void)
 	if (h) {
 		hz_mag_drain(h);
 		hz_mag_flush_all(h);
+		hz_run_kept_free(&h->kept, h->kept.n);
 	}
 }
 
@@ -446,10 +428,11 @@ void hz_heap_tick(struct hz_heap *h)
 		hz_pressure_relieve();
 	if (now - h->epoch_ms >= HZ_LANE_AGE_MS) {
 		h->epoch_ms = now;
-		if (hz_pressure_near())
+		if (hz_load(&hz_cgroup_said))
 			hz_mag_shrink_all(h);
 		else
 			hz_mag_shrink_idle(h);
+		hz_run_kept_free(&h->kept, h->kept.n);
 		hz_bump(&h->counts.epochs, 1);
 		for (unsigned i = 0; i < HZ_OUTBOX_SLOTS; i++)
 			hz_mag_sent(hz_outbox_flush(&h->box, i));
@@ -550,6 +533,8 @@ static void recover(void)
 	heaps.idle = NULL;
 	for (struct hz_heap *h = heaps.all; h; h = h->next) {
 		repair(h);
+		if (torn || h != hz_tls.heap) /* back in the bins, or given up */
+			h->kept = (struct hz_kept){ 0 };
 		if (h == hz_tls.heap)
 			h->state = HZ_HEAP_LIVE; /* LOST if it forked unsettled */
 		else if (first || h->state == HZ_HEAP_IDLE)
@@ -557,7 +542,7 @@ static void recover(void)
 		else
 			h->state = HZ_HEAP_LOST;
 	}
-	heaps.live = (hz_tls.heap != NULL) + !first;
+	hz_heaps_live = (hz_tls.heap != NULL) + !first;
 	hz_store_release(hz_fork_mark, first ? HZ_MARK_WHOLE : HZ_MARK_LOST);
 }
 

@@ -122,6 +122,7 @@ struct hz_heap {
 	struct hz_thin thin;
 	struct hz_outbox box; /* thread */
 	struct hz_spare spare; /* empty batches; thread */
+	struct hz_kept kept; /* thread */
 };
 
 /* Hot fields of the calling thread.  On x86-64 the segment register does the
@@ -230,13 +231,12 @@ extern struct hz_heap *const *const hz_heap_list;
 /* Unlocks a heap that is not the thread's own: what came meanwhile, to a heap
  * that is idle, is drained.  Every such unlock is this one. */
 void hz_mag_unlock(struct hz_heap *h);
-/* Threads with a heap, now. */
-uint32_t hz_heap_live(void);
-/* Sleeps, for ms at most, or until no thread has one any more; whether any has. */
-bool hz_heap_rest(uint32_t ms);
-/* Whether the allocator was started by this process and not by one it forked from; known
- * with HZ_PURGER only. */
-bool hz_heap_first_process(void);
+/* Threads with a heap, now; registry lock, read by anyone, who may sleep on it. */
+extern uint32_t hz_heaps_live;
+static inline uint32_t hz_heap_live(void)
+{
+	return hz_load(&hz_heaps_live);
+}
 /* What is due once an age for all heaps but the caller's own: inboxes of threads that
  * seem asleep, pages that nobody came back for. */
 void hz_heap_aged(struct hz_heap *own, uint32_t now_ms);

@@ -2,7 +2,7 @@
 /*
  * large.c - runs of their own, and mappings of their own.
  *
- *   alloc    run (dirty, clean, new)  ->  pressure  ->  mapping  ->  NULL
+ *   alloc    one kept, or a run (dirty, clean, new)  ->  pressure  ->  mapping  ->  NULL
  *   grow     free pages behind it  ->  pages moved to a longer run  ->  copy
  *   shrink   the tail goes back at once
  *
@@ -10,8 +10,8 @@
  * under one lock: such blocks are few and large, or the process lives under a
  * limit so small that no arena fits, where speed is not the question.
  *
- * Invariants: see large.h.  It refuses to keep a cache of its own: a freed
- * large block is a dirty run, which the next large block or slab reuses.
+ * Invariants: see large.h.  A freed large block is a dirty run, which the next one or a
+ * slab reuses; where there are threads, each keeps some whole, which no lock stands before.
  */
 #include "large.h"
 
@@ -25,6 +25,8 @@ enum {
 	MOVE_BYTES = HZ_MOVED_PAGES << HZ_PAGE_SHIFT,
 	/* Moves in one process: each may split mappings, of which the kernel allows 65530. */
 	MOVES_MAX = 8192,
+	/* Part of a thread's share, 2^-n, that it keeps whole at most: 2 MiB. */
+	KEPT_SHIFT = HZ_LANE_CHECK ? 0 : 3,
 	/* A block that had to move while growing gets an eighth more. */
 	SLACK_SHIFT = 3,
 	FIRST_TABLE = 256, /* entries: one page */
@@ -159,8 +161,9 @@ static struct hz_run *run_new(size_t n, size_t align)
 {
 	size_t pages = hz_pages_of(n + HZ_LANE_MARK_BYTES);
 	size_t apart = align > HZ_PAGE ? align >> HZ_PAGE_SHIFT : 1;
-	struct hz_run *r = hz_pressure_run(pages, apart, HZ_RUN_LARGE);
-	if (r) {
+	struct hz_heap *h = apart == 1 ? hz_tls.heap : NULL;
+	struct hz_run *r = h ? hz_run_kept(&h->kept, pages) : NULL;
+	if (r || (r = hz_pressure_run(pages, apart, HZ_RUN_LARGE))) {
 		r->bytes = n;
 		hz_store(&hz_page_of(r->base)->tag, HZ_TAG_LARGE);
 	}
@@ -169,6 +172,10 @@ static struct hz_run *run_new(size_t n, size_t align)
 
 static void run_drop(struct hz_run *r)
 {
+	struct hz_heap *h = hz_tls.heap;
+	if (h && hz_heap_live() > 1 &&
+	    hz_run_keep(&h->kept, r, hz_pressure_share() >> HZ_PAGE_SHIFT >> KEPT_SHIFT))
+		return;
 	hz_run_free(r, hz_run_pages(r));
 	hz_pressure_freed();
 }

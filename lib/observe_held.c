@@ -54,7 +54,7 @@ static void remote_block(const struct walk *w, void *p)
 
 static void remote_blocks(const struct walk *w, const struct hz_heap *h)
 {
-	size_t most = hz_load(&hz_remote_counts.batches);
+	size_t most = hz_load(&hz_remote_batches);
 	for (struct hz_batch *b = hz_load_acquire(&h->inbox.head); b && most--;
 	     b = hz_load(&b->next)) {
 		uint32_t n = hz_load(&b->count);

@@ -280,10 +280,12 @@ static void retention_lines(struct hz_text *t, const struct hz_observation *o)
 	uint64_t refills = SUM(refills), out = SUM(taken) + SUM(drained);
 	uint64_t rest = o->scan.held_blocks, hits = out > rest ? out - rest : 0;
 	uint64_t ticks = hz_load(&hz_pressure_counts.ticks);
-	uint64_t aged = hz_load(&hz_pressure_counts.aged);
+	uint64_t aged = hz_load(&hz_pressure_counts.aged), kept = 0;
+	for (const struct hz_heap *h = hz_heap_first(); h; h = h->next)
+		kept += hz_load(&h->kept.pages);
 	retention_line(t, o);
 	hz_text_word(t, "[HZ3_LARGE_CACHE_BUDGET]");
-	put(t, "cached", (uint64_t)hz_load(&r->dirty_pages) << HZ_PAGE_SHIFT);
+	put(t, "cached", (uint64_t)(hz_load(&r->dirty_pages) + kept) << HZ_PAGE_SHIFT);
 	put(t, "soft_hits", hz_load(&r->reused));
 	put(t, "hard_evicts", hz_load(&os->purge));
 	put(t, "madvise_bytes", hz_load(&os->purge_bytes));

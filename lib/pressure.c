@@ -20,13 +20,10 @@
  */
 #include "pressure.h"
 
-#include "cgroup.h"
 #include "heap.h"
 #include "probe.h"
 
 enum {
-	/* Between two looks at the kernel's figures: some ten small files are opened. */
-	ASK_MS = HZ_LANE_CHECK ? 20 : 1000,
 	/* Who comes back so soon is in a loop, and believed the first time. */
 	LOOP_MS = 50,
 	/* Dirty pages worth a look at the clock: 16 MiB. */
@@ -43,13 +40,11 @@ static struct {
 	size_t early_pages, early_used; /* purged so, of late; used then */
 	size_t trusted_pages; /* the most it came back for, from the second time on */
 	uint32_t backs; /* times it came back, ever */
-	uint32_t asked_ms; /* last question about limits; CAS by who asks */
-	bool near; /* the answer; who asked */
 } pressure;
 
 static size_t keep_of(size_t used, bool early)
 {
-	if (unlikely(hz_load(&pressure.near)))
+	if (unlikely(hz_load(&hz_cgroup_said)))
 		return 0;
 	size_t peak = hz_load(&hz_run_counts.peak_pages);
 	/* What was freed of late may be large blocks again. */
@@ -108,7 +103,7 @@ static void over(size_t used, size_t dirty)
 void hz_pressure_freed(void)
 {
 	size_t used = hz_load(&hz_run_counts.used_pages), dirty = hz_run_loose();
-	if (unlikely(hz_load(&pressure.near))) /* former slabs kept whole are free, too */
+	if (unlikely(hz_load(&hz_cgroup_said))) /* former slabs kept whole are free, too */
 		dirty = hz_load(&hz_run_counts.dirty_pages);
 	if (unlikely(dirty > keep_of(used, true)))
 		over(used, dirty);
@@ -138,25 +133,6 @@ uint32_t hz_pressure_tick(void)
 	    purge(hz_pressure_keep(), now - HZ_LANE_AGE_MS) > hz_max(LEAST_PAGES, used / 8))
 		hz_store(&pressure.trusted_pages, 0);
 	return now;
-}
-
-bool hz_pressure_ask(void)
-{
-	uint32_t now = (uint32_t)hz_os_now_ms() | 1, asked = hz_load(&pressure.asked_ms);
-	if ((asked && now - asked < ASK_MS) ||
-	    !__atomic_compare_exchange_n(&pressure.asked_ms, &asked, now, false, __ATOMIC_RELAXED,
-					 __ATOMIC_RELAXED))
-		return false;
-	hz_add(&hz_pressure_counts.looks, 1);
-	bool near = hz_cgroup_near(hz_option.watch), was = hz_load(&pressure.near);
-	hz_store(&pressure.near, near);
-	hz_add(&hz_pressure_counts.nears, near && !was);
-	return near && !was;
-}
-
-bool hz_pressure_near(void)
-{
-	return hz_load(&pressure.near);
 }
 
 size_t hz_pressure_relieve(void)

@@ -16,7 +16,7 @@
  */
 #pragma once
 
-#include "option.h"
+#include "cgroup.h"
 #include "run.h"
 
 /* After runs were freed: purges what is over the budget. */
@@ -28,15 +28,10 @@ uint32_t hz_pressure_tick(void);
 size_t hz_pressure_relieve(void);
 /* Dirty pages that may stay now. */
 size_t hz_pressure_keep(void);
-/* With HZ_PRESSURE, once a second: asks the kernel whether memory is about to be short.
- * True when it has just become so, for hz_pressure_relieve; no lock held. */
-bool hz_pressure_ask(void);
 static inline bool hz_pressure_look(void)
 {
-	return unlikely(hz_option.watch) && hz_pressure_ask();
+	return unlikely(hz_option.watch) && hz_cgroup_ask();
 }
-/* Whether it is.  Any thread. */
-bool hz_pressure_near(void);
 
 /* What observers are told of.  The call is made with no lock held. */
 enum hz_event {

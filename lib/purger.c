@@ -40,15 +40,25 @@ enum {
 
 static struct {
 	bool running; /* CAS by who starts it; true for ever where it cannot be */
+	int pid; /* of the process that may have one; start */
 	uint64_t mask; /* signals blocked in the thread that started it */
 } purger;
+
+/* Sleeps, for ms at most, or until no thread has a heap any more; whether any has. */
+static bool rests(uint32_t ms)
+{
+	uint32_t live = hz_heap_live();
+	if (live)
+		hz_os_wait(&hz_heaps_live, live, ms);
+	return hz_heap_live();
+}
 
 static void *purge(void *arg)
 {
 	hz_tls.state = HZ_THREAD_DEAD;
 	hz_os_name_thread("hz-purger");
 	uint32_t rest = HZ_LANE_AGE_MS;
-	while (hz_heap_rest(rest)) {
+	while (rests(rest)) {
 		uint64_t before = hz_load(&hz_pressure_counts.purged_pages);
 		hz_add(&hz_pressure_counts.wakes, 1);
 		if (hz_pressure_look())
@@ -67,7 +77,7 @@ void hz_purger_start(void)
 {
 	bool no = false;
 	if (hz_load_acquire(&purger.running) || hz_tls.state != HZ_THREAD_LIVE ||
-	    hz_load(&hz_run_counts.high_pages) < WORTH_PAGES || !hz_heap_first_process() ||
+	    hz_load(&hz_run_counts.high_pages) < WORTH_PAGES || purger.pid != hz_os_pid() ||
 	    !__atomic_compare_exchange_n(&purger.running, &no, true, false, __ATOMIC_ACQUIRE,
 					 __ATOMIC_RELAXED))
 		return;
@@ -83,4 +93,9 @@ void hz_purger_start(void)
 	hz_os_set_signals(&purger.mask);
 	pthread_attr_destroy(&how);
 	errno = was;
+}
+
+void hz_purger_born(void)
+{
+	purger.pid = hz_option.purger ? hz_os_pid() : 0;
 }

@@ -22,6 +22,9 @@
 
 void hz_purger_start(void);
 
+/* The allocator starts, in this process: in those it forks there is no purger. */
+void hz_purger_born(void);
+
 /* At the end of an allocation's slow path, with no lock held: starts the purger if
  * it is wanted and worth it.  May allocate. */
 static inline void hz_purger_due(void)

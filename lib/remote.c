@@ -47,7 +47,7 @@ static struct {
 	struct hz_batch *pool; /* pool lock */
 } remote;
 
-struct hz_remote_counts hz_remote_counts;
+size_t hz_remote_batches;
 
 bool hz_remote_register(uint32_t owner, struct hz_inbox *inbox)
 {
@@ -100,7 +100,7 @@ struct hz_batch *hz_batch_new(struct hz_spare *spare)
 	}
 	b = hz_meta_alloc(sizeof(*b));
 	if (b)
-		hz_add(&hz_remote_counts.batches, 1);
+		hz_add(&hz_remote_batches, 1);
 	return b;
 }
 

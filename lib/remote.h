@@ -106,11 +106,7 @@ static inline struct hz_batch *hz_inbox_take(struct hz_inbox *inbox)
 	return __atomic_exchange_n(&inbox->head, NULL, __ATOMIC_SEQ_CST);
 }
 
-/* For reports. */
-struct hz_remote_counts {
-	size_t batches; /* ever made; any thread, relaxed */
-};
-extern struct hz_remote_counts hz_remote_counts;
+extern size_t hz_remote_batches; /* ever made, for reports; any thread, relaxed */
 
 /* An empty batch of the thread's own, of the pool, or new; NULL without memory. */
 struct hz_batch *hz_batch_new(struct hz_spare *spare);

@@ -65,6 +65,20 @@ static bool add_run(struct hz_run *s, void *arg)
 	return true;
 }
 
+void hz_meta_observe(size_t *used_bytes, size_t *committed_bytes)
+{
+	size_t used = hz_load(&hz_meta_counts.used), committed = hz_load(&hz_meta_counts.committed);
+	for (uint32_t i = 0; i < hz_load_acquire(&hz_arenas_count); i++) {
+		struct hz_arena *a = hz_arenas[i];
+		size_t table = (size_t)(a->start - hz_load(&a->table_low));
+		used += (size_t)(a->runs_next - a->base) - HZ_META_FIRST_BYTES +
+			(size_t)a->pages_top * sizeof(struct hz_page);
+		committed += (size_t)(a->runs_high - a->base) + table;
+	}
+	*used_bytes = used;
+	*committed_bytes = committed;
+}
+
 static void add_held(void *p, uint32_t class_no, enum hz_held where, void *arg)
 {
 	struct hz_report *r = arg;

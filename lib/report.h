@@ -34,6 +34,9 @@ bool hz_report_resident(int pagemap, const void *p, size_t pages, unsigned char 
 /* Whether p starts a block that is not free in the slab (report_crash.c). */
 enum hz_slab_put hz_slab_probe(const struct hz_run *s, const void *p);
 
+/* Bytes of metadata in use and committed. */
+void hz_meta_observe(size_t *used_bytes, size_t *committed_bytes);
+
 void hz_text_word(struct hz_text *t, const char *word);
 void hz_text_number(struct hz_text *t, uint64_t n, unsigned width);
 void hz_text_end(struct hz_text *t); /* newline, and the line goes out */

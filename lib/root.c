@@ -150,7 +150,7 @@ HZ_EXPORT const struct hz_root hz_root = {
 		{ "os", &hz_os_counts },
 		{ "pressure", &hz_pressure_counts },
 		{ "large", &hz_large_counts },
-		{ "remote", &hz_remote_counts },
+		{ "remote", &hz_remote_batches },
 		{ "waste", hz_waste },
 		{ "boxes", &hz_option.boxes },
 	},

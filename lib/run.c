@@ -185,6 +185,49 @@ void hz_run_free(struct hz_run *r, size_t touched)
 	leave();
 }
 
+void hz_run_kept_free(struct hz_kept *k, uint32_t n)
+{
+	if (!n)
+		return;
+	hz_lock(&hz_arena_lock);
+	for (uint32_t i = 0; i < n; i++) {
+		k->pages -= hz_run_pages(k->run[i]);
+		hz_store(&k->run[i]->state, HZ_RUN_LARGE);
+		free_one(k->run[i], hz_run_pages(k->run[i]));
+	}
+	leave();
+	k->n -= n;
+	hz_move_down((void **)k->run, (void **)k->run + n, k->n);
+}
+
+bool hz_run_keep(struct hz_kept *k, struct hz_run *r, size_t most_pages)
+{
+	if (hz_run_pages(r) > most_pages)
+		return false;
+	while (k->n == HZ_KEPT_RUNS || k->pages + hz_run_pages(r) > most_pages)
+		hz_run_kept_free(k, (k->n + 1) / 2);
+	hz_store(&r->state, HZ_RUN_BUSY);
+	k->run[k->n++] = r;
+	k->pages += hz_run_pages(r);
+	return true;
+}
+
+struct hz_run *hz_run_kept(struct hz_kept *k, size_t pages)
+{
+	for (uint32_t i = k->n; i-- > 0;) {
+		struct hz_run *r = k->run[i];
+		uint32_t have = hz_run_pages(r);
+		if (have < pages || have > pages + pages / 8)
+			continue;
+		k->pages -= have;
+		hz_move_down((void **)k->run + i, (void **)k->run + i + 1, --k->n - i);
+		r->zero = false;
+		hz_store(&r->state, HZ_RUN_LARGE);
+		return r;
+	}
+	return NULL;
+}
+
 void hz_run_free_list(struct hz_run *list)
 {
 	hz_lock(&hz_arena_lock);

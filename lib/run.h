@@ -157,6 +157,19 @@ void hz_run_free_whole(struct hz_run **runs, size_t pages, size_t n);
 /* Frees a slab or large run whose tags are cleared; of a run that came clean,
  * pages from `touched` on were never written.  Takes hz_arena_lock. */
 void hz_run_free(struct hz_run *r, size_t touched);
+/* Large runs that a thread keeps for itself: BUSY, counted as used. */
+enum { HZ_KEPT_RUNS = 16 }; /* to be looked at in turn */
+struct hz_kept {
+	struct hz_run *run[HZ_KEPT_RUNS]; /* oldest first; its thread */
+	uint32_t n, pages; /* how many, of how many pages in all; its thread */
+};
+/* Keeps one whose tag is cleared; the older half goes where it would be more than so many
+ * pages in all.  False if it has more itself. */
+bool hz_run_keep(struct hz_kept *k, struct hz_run *r, size_t most_pages);
+/* The newest that has so many pages and at most an eighth more; NULL if none has. */
+struct hz_run *hz_run_kept(struct hz_kept *k, size_t pages);
+/* Frees the oldest n.  Takes hz_arena_lock. */
+void hz_run_kept_free(struct hz_kept *k, uint32_t n);
 /* Frees slabs linked by next; takes the lock once. */
 void hz_run_free_list(struct hz_run *list);
 /* Makes a large run longer or shorter in place; false when the pages behind

@@ -22,7 +22,7 @@ report report_crash report_pages report_rss observe root
 api cxx info deepbind
 END
 cat >"$work/beside" <<'END'
-cgroup 1
+cgroup 1 4
 error 1
 mark 2 9
 option 1

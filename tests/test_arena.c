@@ -11,6 +11,7 @@
  *
  * Each scene is a child whose allocator nobody has touched.
  */
+#include "report.h"
 #include "whitebox.h"
 
 /* The entry of a page by the definition in arena.h, without its code. */

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 
 #include "observe_held.h"
+#include "report.h"
 #include "whitebox.h"
 
 enum { CREW = 4, BLOCKS = 400, SMALL = 48 };

@@ -6,11 +6,12 @@
  *   in place           grown into free pages, shrunk, the tail reused
  *   moved              pages to a longer run; contents there, old pages read as zero
  *   direct             256 full arenas: mappings, their table growing, with gaps
+ *   kept               by threads that are not alone, within bounds, until they end
  *   wrong pointers     refused, nothing changed
  */
 #include "whitebox.h"
 
-enum { MANY = 1500 };
+enum { MANY = 1500, KEPT = 64 * KIB /* a large block that is */ };
 
 static uint64_t state = 88172645463325252u;
 
@@ -317,6 +318,113 @@ static void movers(long arg)
 	end();
 }
 
+/* What one thread keeps whole. */
+static struct hz_kept *kept(void)
+{
+	return &hz_tls.heap->kept;
+}
+
+static uint32_t here, done; /* threads that have a heap; that shall end */
+
+static void *bystander(void *arg)
+{
+	hzw_free(hzw_malloc(1));
+	hz_add(&here, 1);
+	while (!hz_load_acquire(&done))
+		usleep(100);
+	if (arg) { /* what it keeps goes with it */
+		give(take(KEPT, 1, false));
+		NEED(kept()->n == 1);
+	}
+	return NULL;
+}
+
+static pthread_t not_alone(void *arg)
+{
+	pthread_t thread = start_thread(bystander, arg);
+	while (!hz_load_acquire(&here))
+		usleep(100);
+	return thread;
+}
+
+static void keeps(long arg)
+{
+	hzw_free(hzw_malloc(1));
+	give(take(KEPT, 1, false));
+	NEED(kept()->n == 0); /* alone: nobody else wants the lock */
+	pthread_t thread = not_alone((void *)arg);
+	char *p = take(KEPT, 1, false), *q = take(KEPT, 1, false);
+	size_t used = hz_run_counts.used_pages;
+	give(p);
+	NEED(kept()->n == 1 && kept()->pages == KEPT / HZ_PAGE && hz_run_counts.used_pages == used);
+	all_whole();
+	/* Not the next, not one an eighth longer than this, nor one with an alignment. */
+	NEED(!hz_large_resize(p, 2 * KEPT));
+	char *other[] = { hz_large_alloc(KEPT + 1, 1, false), hz_large_alloc(KEPT - 2 * HZ_PAGE, 1, false),
+			  hz_large_alloc(KEPT, KEPT, false) };
+	for (size_t i = 0; i < COUNT_OF(other); i++)
+		NEED_AT(other[i] && other[i] != p && kept()->n == 1, i);
+	char *again = hz_large_alloc(KEPT - HZ_PAGE, 1, true);
+	NEED(again == p && all_zero(p, KEPT - HZ_PAGE) && hz_large_size(p) == KEPT);
+	NEED(kept()->n == 0 && kept()->pages == 0);
+	fill(p, KEPT, (uintptr_t)p);
+	give(p);
+	for (size_t i = 0; i < COUNT_OF(other); i++)
+		NEED(hz_large_free(other[i]));
+	/* At most so many, of so many bytes. */
+	size_t most = hz_pressure_share();
+	char *many[3 * HZ_KEPT_RUNS];
+	for (size_t i = 0; i < COUNT_OF(many); i++)
+		many[i] = take(HZ_PAGE, 1, false);
+	for (size_t i = 0; i < COUNT_OF(many); i++) {
+		give(many[i]);
+		NEED_AT(kept()->n <= HZ_KEPT_RUNS && kept()->pages * (size_t)HZ_PAGE <= most, i);
+	}
+	NEED(kept()->n >= HZ_KEPT_RUNS / 2);
+	give(take(most + MIB, 1, false));
+	NEED(kept()->n >= HZ_KEPT_RUNS / 2);
+	all_whole();
+	/* A child keeps what the forking thread kept; no more what others did. */
+	pid_t pid = fork();
+	if (pid == 0) {
+		uint32_t n = kept()->n;
+		for (size_t i = 0; i < 100; i++)
+			hzw_free(hzw_malloc(200000));
+		NEED(kept()->n == n);
+		hz_heap_flush_own();
+		NEED(kept()->n == 0);
+		all_whole();
+		_exit(0);
+	}
+	NEED(ended_well(reap(pid)));
+	give(q);
+	hz_store_release(&done, 1);
+	pthread_join(thread, NULL);
+	all_whole();
+	hz_heap_flush_own();
+	end();
+}
+
+/* Forked while another thread is among the runs: they are put up anew, kept ones, too. */
+static void keeps_torn(long arg)
+{
+	(void)arg;
+	hzw_free(hzw_malloc(1));
+	not_alone(NULL);
+	give(take(KEPT, 1, false));
+	NEED(kept()->n == 1);
+	hz_arena_lock.word = hz_self() + 64; /* somebody's */
+	pid_t pid = fork();
+	if (pid == 0) {
+		hzw_free(hzw_malloc(200000));
+		NEED(kept()->n == 0 && !hz_arena_lock.word);
+		all_whole();
+		NEED(hz_run_counts.large_pages == 0);
+		_exit(0);
+	}
+	NEED(ended_well(reap(pid)));
+}
+
 int main(void)
 {
 	scene(sizes, 0, "sizes and alignments, usable and zeroed to the last byte");
@@ -327,5 +435,8 @@ int main(void)
 	scene(direct, 0, "mappings beside full arenas, found through a table that grows");
 	scene(direct_refused, 0, "mappings while the kernel refuses");
 	scene(movers, 0, "threads that move mappings lose none");
+	scene(keeps, 0, "a thread that is not alone keeps some");
+	scene(keeps, 1, "and what another one kept when it ended is free");
+	scene(keeps_torn, 0, "and in a child forked while the lock was held nobody does");
 	return tap_done();
 }

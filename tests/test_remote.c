@@ -138,7 +138,7 @@ static void batches(long arg)
 		NEED((b[i] = hz_batch_new(&one)));
 		b[i]->count = (uint32_t)i;
 	}
-	NEED(hz_remote_counts.batches == MANY && one.n == 0);
+	NEED(hz_remote_batches == MANY && one.n == 0);
 	for (size_t i = 0; i < MANY; i++) {
 		hz_batch_keep(&one, b[i]);
 		NEED_AT(listed(&one) <= 32 && one.n <= i + 1, i);
@@ -152,17 +152,17 @@ static void batches(long arg)
 		b[got]->count = MANY;
 		listed(&two);
 	}
-	NEED(hz_remote_counts.batches == MANY && two.n == 0);
+	NEED(hz_remote_batches == MANY && two.n == 0);
 	for (; got < MANY; got++) {
 		NEED((b[got] = hz_batch_new(&one)));
 		NEED_AT(b[got]->count != MANY, got);
 		b[got]->count = MANY;
 	}
-	NEED(hz_remote_counts.batches == MANY && one.n == 0);
+	NEED(hz_remote_batches == MANY && one.n == 0);
 	/* What is in the pool comes before new ones. */
 	b[0]->next = NULL;
 	hz_batch_drop(b[0]);
-	NEED((b[0] = hz_batch_new(&two)) && hz_remote_counts.batches == MANY);
+	NEED((b[0] = hz_batch_new(&two)) && hz_remote_batches == MANY);
 	/* None is left and the kernel refuses: the pointer stays with its freer. */
 	static struct hz_outbox box;
 	uint32_t sent = 9;
@@ -181,7 +181,7 @@ static void batches(long arg)
 	NEED(!hz_outbox_open(&box, &two, key_of(2, 1), &sent) && sent == 0);
 	hz_os_fault = (struct hz_os_fault){ 0 };
 	NEED(post(&box, &two, key_of(1, 1), number(7)) == 0 && hz_outbox_count(&box) == 1);
-	NEED(hz_remote_counts.batches == MANY + 1);
+	NEED(hz_remote_batches == MANY + 1);
 }
 
 /* A lock held by a thread that did not come along. */
@@ -279,8 +279,8 @@ static void threads(long arg)
 		NEED(hz_outbox_count(&boxes[i]) == 0);
 	/* Every batch that was made is in the pool, once. */
 	struct hz_spare spare = { 0 };
-	size_t made = hz_remote_counts.batches, n = 0;
-	for (; hz_remote_counts.batches == made; n++) {
+	size_t made = hz_remote_batches, n = 0;
+	for (; hz_remote_batches == made; n++) {
 		struct hz_batch *b = hz_batch_new(&spare);
 		NEED(b && b->count == 0);
 		b->count = 1;
@@ -321,7 +321,7 @@ static void crowd(long arg)
 	for (size_t i = 0; i < CROWD; i++)
 		pthread_join(thread[i], NULL);
 	/* At any time each holds so many, and has a portion of 16 at hand. */
-	NEED(hz_remote_counts.batches <= CROWD * (HELD + 16));
+	NEED(hz_remote_batches <= CROWD * (HELD + 16));
 }
 
 static void depth(long arg)

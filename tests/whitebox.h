@@ -107,7 +107,7 @@ static inline bool census_one(struct hz_run *r, void *arg)
 		c->clean += pages;
 		break;
 	case HZ_RUN_DIRTY:
-	case HZ_RUN_BUSY: /* in stock */
+	case HZ_RUN_BUSY: /* in stock, or kept */
 		c->dirty += pages;
 		break;
 	case HZ_RUN_LARGE:
@@ -127,13 +127,16 @@ static inline bool census_one(struct hz_run *r, void *arg)
 static inline struct census pages_whole(void)
 {
 	struct census c = { 0 };
+	size_t kept = 0; /* by threads, large runs */
 	hz_lock(&hz_arena_lock);
 	hz_run_walk(census_one, &c);
 	c.lost += c.arena ? c.arena->pages_top - c.next : 0;
-	NEED(c.used == hz_run_counts.used_pages);
-	NEED(c.dirty == hz_run_counts.dirty_pages);
+	for (const struct hz_heap *h = hz_heap_first(); h; h = h->next)
+		kept += h->kept.pages;
+	NEED(c.used + kept == hz_run_counts.used_pages);
+	NEED(c.dirty == hz_run_counts.dirty_pages + kept);
 	NEED(c.clean == hz_run_counts.clean_pages);
-	NEED(c.large == hz_run_counts.large_pages);
+	NEED(c.large + kept == hz_run_counts.large_pages);
 	hz_unlock(&hz_arena_lock);
 	return c;
 }

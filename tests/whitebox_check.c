@@ -79,13 +79,14 @@ void hz_run_check(void)
 	hz_assert(queued + stuck == runs[HZ_KIND_DIRTY] && stock == hz_run_counts.stock_pages);
 	hz_assert(hz_run_counts.dirty_pages == pages[HZ_KIND_DIRTY] + stock);
 	hz_assert(hz_run_counts.clean_pages == pages[HZ_KIND_CLEAN]);
-	/* BUSY is in stock, or a slab being opened, which is counted as used, or
-	 * a run being purged, which is not counted. */
+	/* BUSY is in stock, or a slab being opened or a large run that a thread keeps, which
+	 * are counted as used, or a run being purged, which is not counted. */
 	size_t used = seen.pages[HZ_RUN_SLAB] + seen.pages[HZ_RUN_LARGE];
 	size_t busy = seen.pages[HZ_RUN_BUSY] - stock;
 	hz_assert(stock <= seen.pages[HZ_RUN_BUSY]);
 	hz_assert(used <= hz_run_counts.used_pages && hz_run_counts.used_pages <= used + busy);
-	hz_assert(hz_run_counts.large_pages == seen.pages[HZ_RUN_LARGE]);
+	hz_assert(hz_run_counts.large_pages >= seen.pages[HZ_RUN_LARGE]);
+	hz_assert(hz_run_counts.large_pages <= seen.pages[HZ_RUN_LARGE] + busy);
 }
 
 void hz_slab_check(const struct hz_run *s)
