@@ -24,8 +24,9 @@
 #include "probe.h"
 
 enum {
-	/* Who comes back so soon is in a loop, and believed the first time. */
-	LOOP_MS = 50,
+	/* Who comes back so soon, beside the time its page faults take at so many a millisecond,
+	 * is in a loop, and believed the first time. */
+	LOOP_MS = 50, LOOP_PAGES = 512,
 	/* Dirty pages worth a look at the clock: 16 MiB. */
 	MUCH_PAGES = 4096,
 	LEAST_PAGES = HZ_LANE_DIRTY_BYTES >> HZ_PAGE_SHIFT,
@@ -85,7 +86,8 @@ static void over(size_t used, size_t dirty)
 	size_t gone = soon ? hz_load(&pressure.early_pages) : 0;
 	size_t back = hz_load(&hz_run_counts.high_pages) - hz_load(&pressure.early_used);
 	if (gone > LEAST_PAGES && back > gone / 2 && back > hz_load(&pressure.trusted_pages)) {
-		if (hz_add(&pressure.backs, 1) || now - hz_load(&pressure.early_ms) < LOOP_MS) {
+		if (hz_add(&pressure.backs, 1) ||
+		    now - hz_load(&pressure.early_ms) < LOOP_MS + gone / LOOP_PAGES) {
 			hz_store(&pressure.trusted_pages, back + back / 4);
 			return;
 		}

@@ -31,8 +31,7 @@ enum {
 	 * other threads have heaps half of them, for each call interrupts the processors
 	 * these run on, and nearly all come at the end, when slabs are about to be empty. */
 	WORTH = 4,
-	/* Slabs looked at by age at a time, once a second: 512 MiB of them, so that one
-	 * slow path does not pay for a heap of any size. */
+	/* Slabs looked at by age at a time, once a second: 512 MiB, what one slow path may pay for. */
 	BUDGET = 16384,
 	/* So many threads share what one may leave unlooked at: sleeping ones cannot be
 	 * asked, so that all of them hold little must be seen to by each. */
