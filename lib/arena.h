@@ -91,12 +91,10 @@ struct hz_arena *hz_arena_add(size_t pages);
 /* Commits `pages` to *got more pages, the number of the first in *first.
  * False when the arena is full or the kernel refuses.  Arena lock held. */
 bool hz_arena_grow(struct hz_arena *a, size_t pages, uint32_t *first, uint32_t *got);
-/* Zeroed room for `runs` more run records is committed; false when refused.
- * Arena lock held. */
+/* Zeroed room for `runs` more run records is committed; false when refused.  Arena lock held. */
 bool hz_arena_runs_ready(struct hz_arena *a, size_t n, size_t record_bytes);
 
-/* Metadata: zeroed, 64-byte aligned, never given back; NULL when refused.
- * Any thread. */
+/* Metadata: zeroed, 64-byte aligned, never given back; NULL when refused.  Any thread. */
 void *hz_meta_alloc(size_t bytes);
 /* Each later piece of metadata begins with this; newest first. */
 struct hz_meta_piece {

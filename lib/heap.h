@@ -220,8 +220,7 @@ void hz_heap_flush_own(void);
  * reaching memory of sleeping and ended threads.  Returns heaps reached. */
 size_t hz_heap_drain_all(void);
 
-/* Gives back every page without a block in use of all heaps' slabs.  Returns
- * pages. */
+/* Gives back every page without a block in use of all heaps' slabs.  Returns pages. */
 size_t hz_heap_thin_all(void);
 
 /* All heaps, newest first, for observers; append only.  The pointer is for

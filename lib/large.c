@@ -11,7 +11,7 @@
  * limit so small that no arena fits, where speed is not the question.
  *
  * Invariants: see large.h.  A freed large block is a dirty run, which the next one or a
- * slab reuses; where there are threads, each keeps some whole, which no lock stands before.
+ * slab reuses; but some each thread keeps whole, until it needs a slab or is old.
  */
 #include "large.h"
 
@@ -26,7 +26,7 @@ enum {
 	/* Moves in one process: each may split mappings, of which the kernel allows 65530. */
 	MOVES_MAX = 8192,
 	/* Part of a thread's share, 2^-n, that it keeps whole at most: 2 MiB. */
-	KEPT_SHIFT = HZ_LANE_CHECK ? 0 : 3,
+	KEPT_SHIFT = HZ_LANE_CHECK ? 1 : 3,
 	/* A block that had to move while growing gets an eighth more. */
 	SLACK_SHIFT = 3,
 	FIRST_TABLE = 256, /* entries: one page */
@@ -100,8 +100,7 @@ static bool remember(char *base, size_t bytes)
 	return ok;
 }
 
-/* Bytes of the mapping that starts at p, 0 if there is none; forgets it if
- * asked. */
+/* Bytes of the mapping that starts at p, 0 if there is none; forgets it if asked. */
 static size_t look_up(const void *p, bool forget)
 {
 	size_t bytes = 0;
@@ -172,10 +171,6 @@ static struct hz_run *run_new(size_t n, size_t align)
 
 static void run_drop(struct hz_run *r)
 {
-	struct hz_heap *h = hz_tls.heap;
-	if (h && hz_heap_live() > 1 &&
-	    hz_run_keep(&h->kept, r, hz_pressure_share() >> HZ_PAGE_SHIFT >> KEPT_SHIFT))
-		return;
 	hz_run_free(r, hz_run_pages(r));
 	hz_pressure_freed();
 }
@@ -211,6 +206,16 @@ void *hz_large_alloc(size_t n, size_t align, bool zero)
 	return hz_mark_large(r->base, r->bytes);
 }
 
+/* Whether the thread keeps it; one that is alone, a part of what large blocks have. */
+static bool keep(struct hz_run *r)
+{
+	struct hz_heap *h = hz_tls.heap;
+	size_t most = hz_pressure_share() >> HZ_PAGE_SHIFT;
+	if (hz_heap_live() < 2)
+		most = hz_min(most, hz_load(&hz_run_counts.large_pages));
+	return h && hz_run_keep(&h->kept, r, most >> KEPT_SHIFT);
+}
+
 size_t hz_large_size(const void *p)
 {
 	struct hz_run *r = run_of(p);
@@ -231,7 +236,8 @@ bool hz_large_free(void *p)
 						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			return false;
 		hz_add(&hz_large_counts.frees, 1);
-		run_drop(r);
+		if (!keep(r))
+			run_drop(r);
 		return true;
 	}
 	size_t bytes = look_up(p, true);

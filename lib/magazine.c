@@ -39,8 +39,7 @@ enum {
 	PORTION = 256,
 	/* Slabs opened anew or taken from in one refill. */
 	SLABS_PER_REFILL = 8,
-	/* Rounds to which a magazine grows while its heap shrinks: each block in it
-	 * may keep a page. */
+	/* Rounds to which a magazine grows while its heap shrinks: each block in it may keep a page. */
 	SHRINKING = 63,
 	/* Bytes of a class that a magazine takes back until they are asked for again, and part,
 	 * 2^-n, of what the heap has in use: threads that use every size once, and then sleep,
@@ -406,6 +405,7 @@ static bool fill(struct hz_heap *h, unsigned c, size_t want)
 /* Fills it from a new slab. */
 static void fill_new(struct hz_heap *h, unsigned c, size_t want)
 {
+	hz_run_kept_free(&h->kept, h->kept.n);
 	struct hz_run *s = hz_slab_open(h->tag, c);
 	if (!s)
 		return;
@@ -566,8 +566,7 @@ void hz_mag_shrink_all(struct hz_heap *h)
 	}
 }
 
-/* Once an epoch: a magazine nobody touched since the last one gives half of
- * its blocks back. */
+/* Once an epoch: a magazine nobody touched since the last one gives half of its blocks back. */
 void hz_mag_shrink_idle(struct hz_heap *h)
 {
 	for (unsigned c = 0; c < HZ_CLASSES; c++) {

@@ -26,8 +26,7 @@ struct hz_lock {
 	uint32_t word; /* any thread, CAS acquire / exchange release */
 };
 
-/* Address space, PROT_NONE and without reservation of memory; NULL when the
- * kernel refuses. */
+/* Address space, PROT_NONE and without reservation of memory; NULL when the kernel refuses. */
 void *hz_os_reserve(size_t bytes);
 /* Zeroed read-write memory at addresses that nothing holds; false when the
  * kernel refuses or somebody took them. */

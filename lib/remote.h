@@ -75,10 +75,9 @@ struct hz_spare {
 	uint32_t n; /* owning thread */
 };
 
-/* Prepares the slot of this key for at least one more pointer, handing over
- * what it held if it was full or another key's.  Returns false without memory
- * for a batch; *sent is set to the number of the owner something was handed
- * to, otherwise 0. */
+/* Prepares the slot of this key for at least one more pointer, handing over what it held if it
+ * was full or another key's.  Returns false without memory for a batch; *sent is set to the
+ * number of the owner something was handed to, otherwise 0. */
 bool hz_outbox_open(struct hz_outbox *box, struct hz_spare *spare, uint32_t key,
 		    uint32_t *sent);
 /* Hands over the batch of slot i if it has pointers; owner number or 0. */

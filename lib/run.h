@@ -157,7 +157,7 @@ void hz_run_free_whole(struct hz_run **runs, size_t pages, size_t n);
 /* Frees a slab or large run whose tags are cleared; of a run that came clean,
  * pages from `touched` on were never written.  Takes hz_arena_lock. */
 void hz_run_free(struct hz_run *r, size_t touched);
-/* Large runs that a thread keeps for itself: BUSY, counted as used. */
+/* Large runs that a thread keeps for its next large blocks: BUSY, counted as used. */
 enum { HZ_KEPT_RUNS = 16 }; /* to be looked at in turn */
 struct hz_kept {
 	struct hz_run *run[HZ_KEPT_RUNS]; /* oldest first; its thread */

@@ -6,7 +6,7 @@
  *   in place           grown into free pages, shrunk, the tail reused
  *   moved              pages to a longer run; contents there, old pages read as zero
  *   direct             256 full arenas: mappings, their table growing, with gaps
- *   kept               by threads that are not alone, within bounds, until they end
+ *   kept               by each thread, within bounds, until it opens a slab or ends
  *   wrong pointers     refused, nothing changed
  */
 #include "whitebox.h"
@@ -351,7 +351,14 @@ static void keeps(long arg)
 {
 	hzw_free(hzw_malloc(1));
 	give(take(KEPT, 1, false));
-	NEED(kept()->n == 0); /* alone: nobody else wants the lock */
+	NEED(kept()->n == 0); /* alone: at most a part of what large blocks have */
+	char *more = take(2 * KEPT, 1, false);
+	give(take(KEPT, 1, false));
+	NEED(kept()->n == 1);
+	char *slab = hzw_malloc(3000); /* a new slab: what is kept comes first */
+	NEED(kept()->n == 0);
+	hzw_free(slab);
+	give(more);
 	pthread_t thread = not_alone((void *)arg);
 	char *p = take(KEPT, 1, false), *q = take(KEPT, 1, false);
 	size_t used = hz_run_counts.used_pages;
@@ -372,7 +379,7 @@ static void keeps(long arg)
 	for (size_t i = 0; i < COUNT_OF(other); i++)
 		NEED(hz_large_free(other[i]));
 	/* At most so many, of so many bytes. */
-	size_t most = hz_pressure_share();
+	size_t most = hz_pressure_share() / 2;
 	char *many[3 * HZ_KEPT_RUNS];
 	for (size_t i = 0; i < COUNT_OF(many); i++)
 		many[i] = take(HZ_PAGE, 1, false);
@@ -435,7 +442,7 @@ int main(void)
 	scene(direct, 0, "mappings beside full arenas, found through a table that grows");
 	scene(direct_refused, 0, "mappings while the kernel refuses");
 	scene(movers, 0, "threads that move mappings lose none");
-	scene(keeps, 0, "a thread that is not alone keeps some");
+	scene(keeps, 0, "a thread keeps some");
 	scene(keeps, 1, "and what another one kept when it ended is free");
 	scene(keeps_torn, 0, "and in a child forked while the lock was held nobody does");
 	return tap_done();
