@@ -15,9 +15,8 @@
  * Former slabs first go into stock: taking one again is a few instructions
  * where joining and cutting are hundreds, and finds pages that are touched.
  *
- * Order of stores: a record gives pages up before another one takes them, so
- * that an interrupted change (fork in another thread) loses pages at worst
- * and never has two runs claim one.
+ * Order of stores: a record gives pages up before another one takes them, so that an interrupted
+ * change (fork in another thread) loses pages at worst and never has two runs claim one.
  *
  * Who may call: run.c, with hz_arena_lock held.  It refuses to decide which
  * kind is taken first and when memory is given back.

@@ -2,9 +2,8 @@
 /*
  * error.h - what libhz says when a program breaks malloc's contract.
  *
- * One line on descriptor 2, "libhz: program[pid]: free(): 0x7f...: reason; class,
- * state", then abort().
- * Only for misuse that was detected; running out of memory never comes here.
+ * One line on descriptor 2, "libhz: program[pid]: free(): 0x7f...: reason; class, state",
+ * then abort().  Only for misuse that was detected; running out of memory never comes here.
  *
  * Who may call: any layer, with any lock held (the process ends).  The line
  * is built on the stack and leaves in one write; no stdio, no allocation.

@@ -90,6 +90,7 @@ struct hz_heap_counts { /* its thread, relaxed; readers add heaps up */
 	uint64_t returned, closed_blocks; /* back into slabs: its lock; being slabs: thread */
 	uint64_t epochs, decays, decayed, shrunk; /* idle magazines: flushed, blocks, halved */
 	uint64_t refills_inbox, refills_slabs, drained_for; /* from there; blocks by others, its lock */
+	uint64_t kept; /* large blocks that were served from what it kept */
 };
 
 struct hz_heap {
@@ -112,7 +113,7 @@ struct hz_heap {
 	struct hz_heap_counts counts;
 	uint64_t grown; /* set of classes whose magazine was full since it was empty; thread */
 	uint64_t proven; /* set of those that were then asked for again; thread */
-	void **array[HZ_CLASSES]; /* magazine arrays, NULL before use; thread */
+	_Alignas(16) void **array[HZ_CLASSES]; /* NULL before use; thread; aligned for hz_zero */
 	void **seen_top[HZ_CLASSES]; /* tops at the last epoch; thread */
 	void *under[HZ_CLASSES]; /* the block in whose place a window's NULL is; thread */
 	uint16_t rounds[HZ_CLASSES]; /* capacity of each array; thread */

@@ -162,10 +162,12 @@ static struct hz_run *run_new(size_t n, size_t align)
 	size_t apart = align > HZ_PAGE ? align >> HZ_PAGE_SHIFT : 1;
 	struct hz_heap *h = apart == 1 ? hz_tls.heap : NULL;
 	struct hz_run *r = h ? hz_run_kept(&h->kept, pages) : NULL;
-	if (r || (r = hz_pressure_run(pages, apart, HZ_RUN_LARGE))) {
-		r->bytes = n;
-		hz_store(&hz_page_of(r->base)->tag, HZ_TAG_LARGE);
-	}
+	if (r)
+		hz_bump(&h->counts.kept, 1);
+	else if (!(r = hz_pressure_run(pages, apart, HZ_RUN_LARGE)))
+		return NULL;
+	r->bytes = n;
+	hz_store(&hz_page_of(r->base)->tag, HZ_TAG_LARGE);
 	return r;
 }
 

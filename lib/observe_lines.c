@@ -286,7 +286,7 @@ static void retention_lines(struct hz_text *t, const struct hz_observation *o)
 	retention_line(t, o);
 	hz_text_word(t, "[HZ3_LARGE_CACHE_BUDGET]");
 	put(t, "cached", (uint64_t)(hz_load(&r->dirty_pages) + kept) << HZ_PAGE_SHIFT);
-	put(t, "soft_hits", hz_load(&r->reused));
+	put(t, "soft_hits", hz_load(&r->reused) + SUM(kept));
 	put(t, "hard_evicts", hz_load(&os->purge));
 	put(t, "madvise_bytes", hz_load(&os->purge_bytes));
 	put(t, "throttle_skips", ticks > aged ? ticks - aged : 0);
@@ -308,7 +308,7 @@ static void retention_lines(struct hz_text *t, const struct hz_observation *o)
 	put(t, "madvise_bytes", hz_load(&os->purge_bytes));
 	hz_text_end(t);
 	hz_text_word(t, "[HZ3_S49_PACK]");
-	put(t, "hit", hz_load(&r->reused));
+	put(t, "hit", hz_load(&r->reused) + SUM(kept));
 	put(t, "miss", hz_load(&r->fresh));
 	put(t, "new_segment", hz_load(&r->grown));
 	hz_text_end(t);

@@ -9,9 +9,8 @@
  * Invariants: errno is never written; a refusal is a return value; nothing is
  * ever unmapped or decommitted that the caller did not name exactly.
  *
- * Who may call: every layer above.  It refuses advice beyond DONTNEED after
- * start-up, so that sandboxes which filter madvise's argument never see
- * another one from us.
+ * Who may call: every layer above.  It refuses advice beyond DONTNEED after start-up, so
+ * that sandboxes which filter madvise's argument never see another one from us.
  */
 #include "os.h"
 

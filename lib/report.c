@@ -108,6 +108,7 @@ static void fill(struct hz_report *r)
 		r->handed_over += hz_load(&h->box.sent);
 		r->refills += hz_load(&h->counts.refills);
 		r->refills_inbox += hz_load(&h->counts.refills_inbox);
+		r->runs_dirty += hz_load(&h->counts.kept);
 		r->refills_slabs += hz_load(&h->counts.refills_slabs);
 		r->slabs_opened += hz_load(&h->counts.opened);
 		r->drained_for += hz_load(&h->counts.drained_for);
@@ -122,7 +123,7 @@ static void fill(struct hz_report *r)
 	hz_meta_observe(&meta, &committed);
 	r->metadata = meta;
 	r->threads = hz_heap_live();
-	r->runs_dirty = hz_load(&hz_run_counts.reused);
+	r->runs_dirty += hz_load(&hz_run_counts.reused);
 	r->runs_stock = hz_load(&hz_run_counts.stock);
 	r->runs_clean = hz_load(&hz_run_counts.fresh);
 	r->runs_grown = hz_load(&hz_run_counts.grown);

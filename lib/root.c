@@ -84,6 +84,7 @@ static const struct hz_root_field fields[] = {
 	FIELD(counts, hz_heap_counts, adopted)
 	FIELD(counts, hz_heap_counts, opened)
 	FIELD(counts, hz_heap_counts, drained_for)
+	FIELD(counts, hz_heap_counts, kept)
 	SIZE(tls, hz_tls)
 	FIELD(tls, hz_tls, mag)
 	SIZE(mag, hz_mag)

@@ -373,7 +373,7 @@ static void keeps(long arg)
 		NEED_AT(other[i] && other[i] != p && kept()->n == 1, i);
 	char *again = hz_large_alloc(KEPT - HZ_PAGE, 1, true);
 	NEED(again == p && all_zero(p, KEPT - HZ_PAGE) && hz_large_size(p) == KEPT);
-	NEED(kept()->n == 0 && kept()->pages == 0);
+	NEED(kept()->n == 0 && kept()->pages == 0 && hz_tls.heap->counts.kept == 1);
 	fill(p, KEPT, (uintptr_t)p);
 	give(p);
 	for (size_t i = 0; i < COUNT_OF(other); i++)

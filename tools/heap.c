@@ -125,7 +125,7 @@ static void read_counts(struct walk *w)
 	for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++)
 		if (later[i].of && later[i].at != ABSENT &&
 		    read_number(w, later[i].of + later[i].at, &v))
-			*later[i].to = v;
+			*later[i].to += v;
 	a->waste_built = n->waste_built != 0;
 	for (unsigned c = 0; a->waste_built && c < n->waste_classes; c++) {
 		if (read_number(w, w->o.waste + (uint64_t)c * n->waste_size + n->waste_req, &v))

@@ -133,6 +133,7 @@ static void read_heap(struct walk *w, const uint8_t *heap)
 	add_count(w, heap, n->counts_adopted, &a->adopted);
 	add_count(w, heap, n->counts_opened, &a->slabs_opened);
 	add_count(w, heap, n->counts_drained_for, &a->drained_for);
+	add_count(w, heap, n->counts_kept, &a->runs_dirty);
 	uint64_t bytes = read_magazines(w, heap);
 	if (bytes > a->most_cached)
 		a->most_cached = bytes;

@@ -98,7 +98,7 @@ static bool sane(const struct names *n)
 	const uint32_t counts[] = { n->counts_taken, n->counts_returned, n->counts_closed_blocks,
 				    n->counts_refills, n->counts_refills_inbox,
 				    n->counts_refills_slabs, n->counts_adopted, n->counts_opened,
-				    n->counts_drained_for };
+				    n->counts_drained_for, n->counts_kept };
 	for (size_t i = 0; i < sizeof(in_run) / sizeof(*in_run); i++)
 		if (in_run[i] > RUN_BYTES_MAX - 8 || in_run[i] + 8 > n->run_size + 7)
 			return false;

@@ -53,9 +53,10 @@ enum {
 /* What older libraries have not: ABSENT, and its figure stays 0. */
 #define LATER_NAMES(X)                                                        \
 	X(counts_refills) X(counts_refills_inbox) X(counts_refills_slabs)      \
-	X(counts_adopted) X(counts_opened) X(counts_drained_for) X(runs_stock) \
-	X(runs_reused) X(runs_fresh) X(runs_grown) X(pressure_looks)           \
-	X(pressure_nears) X(pressure_wakes) X(mark_bytes) X(heap_under)
+	X(counts_kept) X(counts_adopted) X(counts_opened)                      \
+	X(counts_drained_for) X(runs_stock) X(runs_reused) X(runs_fresh)       \
+	X(runs_grown) X(pressure_looks) X(pressure_nears) X(pressure_wakes)    \
+	X(mark_bytes) X(heap_under)
 #define OBJECTS(X)                                                            \
 	X(arenas) X(arenas_count) X(classes) X(heaps) X(direct_table)          \
 	X(direct_entries) X(pieces) X(os) X(pressure) X(waste) X(runs)
