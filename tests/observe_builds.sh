@@ -15,6 +15,7 @@ objects=$abs_builddir/lib/.libs
 [ -n "${HZ_CFLAGS:-}" ] && [ -f "$objects/libhz_la-option.o" ] || skip_all "no objects to link with"
 
 cat >"$work/prog.c" <<'END'
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,10 @@ int main(int argc, char **argv)
 			if (i % 5 == 0)
 				free(block[i]);
 		}
+	for (int i = 2; argc > 1 && i < 3000; i += 50)
+		free(block[i]);
+	if (argc > 1)
+		malloc_trim(0); /* looks before it gives back */
 	for (int i = 0; i < 100; i++)
 		block[i] = malloc(5000);
 	return 0;
