@@ -8,10 +8,9 @@
  *   drain    own inbox, into magazines and slabs
  *   strays   blocks whose slab changed owners under way: given again
  *
- * Invariants: whoever puts a block into a bitmap holds the lock of the heap
- * that owns the slab and has looked; no two heaps are locked at once; giving
- * may come back to the giver's own magazines, so nobody gives while filling
- * one.
+ * Invariants: whoever puts a block into a bitmap holds the lock of the heap that owns the slab
+ * and has looked; no two heaps are locked at once; giving may come back to the giver's own
+ * magazines, so nobody gives while filling one.
  *
  * Who may call: api.c through heap.h, the rest of the heap layer.  It refuses
  * to wait for an owner, but for threads without a heap.

@@ -202,13 +202,14 @@ void hz_run_kept_free(struct hz_kept *k, uint32_t n)
 
 bool hz_run_keep(struct hz_kept *k, struct hz_run *r, size_t most_pages)
 {
-	if (hz_run_pages(r) > most_pages)
-		return false;
-	while (k->n == HZ_KEPT_RUNS || k->pages + hz_run_pages(r) > most_pages)
+	uint32_t pages = hz_run_pages(r);
+	while (k->n == HZ_KEPT_RUNS || k->pages + (pages > most_pages ? 0 : pages) > most_pages)
 		hz_run_kept_free(k, (k->n + 1) / 2);
+	if (pages > most_pages)
+		return false;
 	hz_store(&r->state, HZ_RUN_BUSY);
 	k->run[k->n++] = r;
-	k->pages += hz_run_pages(r);
+	k->pages += pages;
 	return true;
 }
 

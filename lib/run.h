@@ -163,8 +163,8 @@ struct hz_kept {
 	struct hz_run *run[HZ_KEPT_RUNS]; /* oldest first; its thread */
 	uint32_t n, pages; /* how many, of how many pages in all; its thread */
 };
-/* Keeps one whose tag is cleared; the older half goes where it would be more than so many
- * pages in all.  False if it has more itself. */
+/* Keeps one whose tag is cleared; the older half goes, again and again, while those kept have
+ * more than so many pages.  False if it has more itself. */
 bool hz_run_keep(struct hz_kept *k, struct hz_run *r, size_t most_pages);
 /* The newest that has so many pages and at most an eighth more; NULL if none has. */
 struct hz_run *hz_run_kept(struct hz_kept *k, size_t pages);

@@ -7,8 +7,8 @@
  *   byte, though nothing is called in between; less yet after 2 s with a few
  *   allocations; and little of all that when the rest is freed
  *
- * Of blocks of 16 to 32 KiB likewise, freed in order; in a process of its own,
- * for one that comes back for what it freed is trusted to do so again.
+ * Of blocks of 16 to 32 KiB, and of 256 KiB to 2 MiB, likewise, freed in order; in a
+ * process of its own each, for one that comes back for what it freed is trusted to do so again.
  *
  * Lane scale keeps a quarter of the recent peak and 8 MiB, for two seconds, which
  * these do not wait for.
@@ -123,30 +123,33 @@ static void small(void)
 		   "all freed: KiB resident above the start");
 }
 
-/* Status: MiB above the start, at most 255. */
-static int medium(void)
+/* Blocks from low to high bytes freed in order, in a process of its own: MiB above the start. */
+static int in_order(size_t low, size_t high)
 {
+	int status = 0;
+	pid_t pid = fork();
+	if (pid) {
+		waitpid(pid, &status, 0);
+		return WIFEXITED(status) ? WEXITSTATUS(status) : 256;
+	}
 	free(escape(malloc(1)));
 	long start = rss_bytes();
-	size_t n = fill_up(16384, 32768);
+	size_t n = fill_up(low, high);
 	for (size_t i = 0; i < n; i++)
 		free(block[i]);
 	long more = (rss_bytes() - start) / 1024 / 1024;
-	return more < 0 ? 0 : more > 255 ? 255 : (int)more;
+	_exit(more < 0 ? 0 : more > 255 ? 255 : (int)more);
 }
 
 int main(int argc, char **argv)
 {
-	int status = 0;
 	watchdog(60);
 	if (argc > 1 && atoi(argv[1]) > 0 && atoi(argv[1]) <= 400)
 		bytes = (size_t)atoi(argv[1]) * MIB;
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(medium());
-	waitpid(pid, &status, 0);
-	is_at_most(WIFEXITED(status) ? WEXITSTATUS(status) : 256, lane_is("scale") ? 40 : 8,
+	is_at_most(in_order(16384, 32768), lane_is("scale") ? 40 : 8,
 		   "medium blocks freed: MiB resident above the start");
+	is_at_most(in_order(MIB / 4, 2 * MIB), lane_is("scale") ? 40 : 1,
+		   "large blocks freed: MiB resident above the start");
 	small();
 	return tap_done();
 }
