@@ -10,8 +10,8 @@
  * reads and closes them; nothing is remembered, so a process that is moved or
  * whose limits change is seen as it is then.
  *
- * Who may call: pressure.c, once a second at most.  It refuses to wait and to
- * allocate; a file that is missing or not understood says nothing.
+ * Who may call: slow paths, by hz_pressure_look; it asks once a second at most.  It refuses
+ * to wait and to allocate; a file that is missing or not understood says nothing.
  */
 #pragma once
 

@@ -191,7 +191,7 @@ void hz_run_kept_free(struct hz_kept *k, uint32_t n)
 		return;
 	hz_lock(&hz_arena_lock);
 	for (uint32_t i = 0; i < n; i++) {
-		k->pages -= hz_run_pages(k->run[i]);
+		hz_bump(&k->pages, -hz_run_pages(k->run[i]));
 		hz_store(&k->run[i]->state, HZ_RUN_LARGE);
 		free_one(k->run[i], hz_run_pages(k->run[i]));
 	}
@@ -209,7 +209,7 @@ bool hz_run_keep(struct hz_kept *k, struct hz_run *r, size_t most_pages)
 		return false;
 	hz_store(&r->state, HZ_RUN_BUSY);
 	k->run[k->n++] = r;
-	k->pages += pages;
+	hz_bump(&k->pages, pages);
 	return true;
 }
 
@@ -220,7 +220,7 @@ struct hz_run *hz_run_kept(struct hz_kept *k, size_t pages)
 		uint32_t have = hz_run_pages(r);
 		if (have < pages || have > pages + pages / 8)
 			continue;
-		k->pages -= have;
+		hz_bump(&k->pages, -have);
 		hz_move_down((void **)k->run + i, (void **)k->run + i + 1, --k->n - i);
 		r->zero = false;
 		hz_store(&r->state, HZ_RUN_LARGE);

@@ -158,15 +158,15 @@ void hz_run_free_whole(struct hz_run **runs, size_t pages, size_t n);
  * pages from `touched` on were never written.  Takes hz_arena_lock. */
 void hz_run_free(struct hz_run *r, size_t touched);
 /* Large runs that a thread keeps for its next large blocks: BUSY, counted as used. */
-enum { HZ_KEPT_RUNS = 16 }; /* to be looked at in turn */
+enum { HZ_KEPT_RUNS = 16 }; /* few enough to be looked at in turn: 2 MiB of the smallest */
 struct hz_kept {
 	struct hz_run *run[HZ_KEPT_RUNS]; /* oldest first; its thread */
-	uint32_t n, pages; /* how many, of how many pages in all; its thread */
+	uint32_t n, pages; /* how many, of how many pages; its thread, observers read */
 };
 /* Keeps one whose tag is cleared; the older half goes, again and again, while those kept have
  * more than so many pages.  False if it has more itself. */
 bool hz_run_keep(struct hz_kept *k, struct hz_run *r, size_t most_pages);
-/* The newest that has so many pages and at most an eighth more; NULL if none has. */
+/* The newest of so many pages and an eighth more at most, as realloc leaves; NULL if none. */
 struct hz_run *hz_run_kept(struct hz_kept *k, size_t pages);
 /* Frees the oldest n.  Takes hz_arena_lock. */
 void hz_run_kept_free(struct hz_kept *k, uint32_t n);
